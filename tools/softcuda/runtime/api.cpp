@@ -3,6 +3,7 @@
 #include "block.h"
 
 #include <cstring>
+#include <map>
 
 using namespace softcuda;
 
@@ -145,6 +146,34 @@ __attribute__((visibility("default"))) void softcuda_take_accesses(softcuda_devi
                range.what.c_str());
 }
 
+__attribute__((visibility("default"))) uint64_t softcuda_take_trace(softcuda_device* device, softcuda_visit visit,
+                                                                    void* context) {
+    std::map<const void*, std::string> places;  // looking one up starts a program
+    for (const Trace::Event& event : device->trace.events()) {
+        softcuda_event told{event.kind, event.thread, event.count, 0, event.offset, 0, 0,
+                            reinterpret_cast<uintptr_t>(event.pc), event.operation, ""};
+        std::string wait;
+        if (event.region) {
+            const auto [place, is_new] = places.try_emplace(event.pc);
+            if (is_new)
+                for (const std::string& line : source_lines(event.pc))
+                    place->second += (place->second.empty() ? "" : "\n") + line;
+            told.is_shared = event.region->shared;
+            told.array = event.region->begin;
+            told.array_bytes = event.region->bytes;
+            told.name = event.region->name;
+            told.place = place->second.c_str();
+        } else if (event.file) {
+            wait = std::string(event.file) + ":" + std::to_string(event.line);
+            told.place = wait.c_str();
+        }
+        visit(context, &told);
+    }
+    const uint64_t lost = device->trace.lost();
+    device->trace.begin(0);
+    return lost;
+}
+
 __attribute__((visibility("default"))) const char* softcuda_kernel_name(size_t index) {
     return index < kernels().size() ? kernels()[index].name.c_str() : nullptr;
 }
@@ -184,12 +213,15 @@ __attribute__((visibility("default"))) int softcuda_launch(softcuda_device* devi
                     std::to_string(grid.y) + " x " +
                     std::to_string(grid.z) +
                     " blocks; each side is at least 1, y and z at most 65535, and all together under 2^31");
-    softcuda_options chosen = options ? *options : softcuda_options{0, 48 << 10, 0, 0};
+    softcuda_options chosen = options ? *options : softcuda_options{0, 48 << 10, 0, 0, 0, 0};
     if (dynamic_shared_bytes > chosen.shared_limit || chosen.shared_limit > (227u << 10))
         return fail(device, SOFTCUDA_LAUNCH, who + std::to_string(dynamic_shared_bytes) +
                     " bytes of dynamic shared memory, limit " +
                     std::to_string(chosen.shared_limit) +
                     "; above 48 KiB raise `shared_limit` (to 227 KiB at most), as cuFuncSetAttribute would");
+    if (chosen.trace_limit && chosen.traced_block >= blocks * grid.z)
+        return fail(device, SOFTCUDA_LAUNCH, who + "a trace of block " + std::to_string(chosen.traced_block) +
+                    ", and the grid has the blocks 0 to " + std::to_string(blocks * grid.z - 1));
     device->accesses.begin_kernel(name);
     softcuda_report counted{};
     Block& worker = block_of_this_thread();

@@ -128,6 +128,7 @@ void Block::resume(uint32_t thread) {
     clock_.stamp = &warp.stamp;
     clock_.known = warp.known[clock_.lane];
     thread_index = threads_[thread].index;
+    if (trace_) trace_->add({SOFTCUDA_RUN, thread, 1});
     stack_begin_ = reinterpret_cast<uintptr_t>(stacks_.stack(thread));
     current = this;
     switch_fiber(scheduler_, threads_[thread].fiber);
@@ -140,6 +141,7 @@ void Block::fiber_main() {
     Block& block = *current;
     block.kernel_->thunk(block.kernel_->function, block.args_);
     block.threads_[block.clock_.thread].state = Thread::State::Done;
+    if (block.trace_) block.trace_->add({SOFTCUDA_RETURN, block.clock_.thread, 1});
     block.done_++;
     block.give_way();
     __builtin_unreachable();
@@ -169,6 +171,7 @@ void Block::wait_at_barrier(Site site) {
     thread.state = Thread::State::Barrier;
     thread.site = site;
     at_barrier_++;
+    if (trace_) trace_wait(SOFTCUDA_WAIT_BLOCK, "__syncthreads", site);
     give_way();
 }
 
@@ -180,6 +183,7 @@ void Block::wait_at_grid_barrier(Site site) {
     thread.state = Thread::State::GridBarrier;
     thread.site = site;
     at_grid_barrier_++;
+    if (trace_) trace_wait(SOFTCUDA_WAIT_GRID, "barrier of the grid", site);
     give_way();
 }
 
@@ -199,6 +203,7 @@ bool Block::one_site(const char* barriers) {
 void Block::pass_barrier() {
     if (!one_site("barriers")) return;
     report_->barriers++;
+    if (trace_) trace_pass(SOFTCUDA_PASS_BLOCK, 0, thread_count_, "__syncthreads", threads_[0].site);
     clock_.now = ++last_interval_;
     at_barrier_ = 0;
     for (uint32_t i = thread_count_; i-- > 0;) {
@@ -222,6 +227,7 @@ unsigned long long Block::wait_in_warp(WarpOp op, unsigned mask, unsigned long l
     thread.bytes = bytes;
     thread.site = site;
     thread.state = Thread::State::Warp;
+    if (trace_) trace_wait(SOFTCUDA_WAIT_WARP, op_name(op), site);
     give_way();
     return thread.bits;
 }
@@ -247,6 +253,7 @@ void Block::arrive_in_warp(uint32_t number) {
     for (unsigned rest = own.mask; rest; rest &= rest - 1)
         if (!together(own, threads_[first + static_cast<uint32_t>(__builtin_ctz(rest))])) return;
     report_->warp_operations++;
+    if (trace_) trace_pass(SOFTCUDA_PASS_WARP, first, own.mask, op_name(own.op), own.site);
     pass_warp(warp, own);
 }
 
@@ -420,6 +427,7 @@ template <Access access> void Block::check_region(Region& region, uintptr_t addr
     if (region.freed) use_after_free(region, bytes, access != Access::Read, pc);
     if (offset >= region.bytes || bytes > region.bytes - offset)
         out_of_bounds(region, address, bytes, access != Access::Read, pc);
+    if (observed_) observe(region, offset, bytes, access, pc);
     region.refine_for(offset, bytes);
     const std::size_t end = (offset + bytes + (std::size_t(1) << region.shift) - 1) >> region.shift;
     // The compiler makes several accesses of a vector's: the cells of the next ones come while this one is looked at.
@@ -428,8 +436,6 @@ template <Access access> void Block::check_region(Region& region, uintptr_t addr
         const Verdict verdict = visit<access>(region.cells[i], region, clock_);
         if (verdict.conflict != Conflict::None) conflict(verdict, access, region, i << region.shift, bytes, pc);
     }
-    if (device_->accesses.watched && !region.shared)
-        device_->accesses.mark(region, offset, bytes, access != Access::Read);
 }
 
 template void Block::touch<Access::Read>(uintptr_t, std::size_t, const void*);

@@ -103,6 +103,10 @@ private:
 
     template <Access access> void check_region(Region& region, uintptr_t address, std::size_t bytes, const void* pc);
     void begin_shared(std::size_t array);
+    [[gnu::noinline]] void observe(Region& region, std::size_t offset, std::size_t bytes, Access access,
+                                   const void* pc);
+    void trace_wait(softcuda_event_kind kind, const char* operation, Site site);
+    void trace_pass(softcuda_event_kind kind, uint32_t first, uint32_t count, const char* operation, Site site);
     [[noreturn, gnu::cold]] void use_after_free(const Region& region, std::size_t bytes, bool write, const void* pc);
     [[noreturn, gnu::cold]] void out_of_bounds(const Region& region, uintptr_t address, std::size_t bytes, bool write,
                                                const void* pc);
@@ -114,6 +118,9 @@ private:
     softcuda_device* device_ = nullptr;
     void** args_ = nullptr;
     softcuda_report* report_ = nullptr;
+    uint64_t traced_block_ = 0;  // 1 + its number in the grid, 0 if none is traced
+    Trace* trace_ = nullptr;     // while the traced block runs
+    bool observed_ = false;      // accesses are noted, for a trace or for races between streams
 
     Clock clock_{};
     uint32_t last_interval_ = 0;

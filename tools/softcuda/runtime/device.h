@@ -6,6 +6,7 @@
 
 #include "accesses.h"
 #include "shadow.h"
+#include "trace.h"
 
 #include <deque>
 #include <memory>
@@ -49,5 +50,6 @@ struct softcuda_device {
     softcuda::Memory memory;
     std::string message;
     softcuda::Accesses accesses;
+    softcuda::Trace trace;  // of the last launch that had one
     uint32_t last_interval = 0;  // that its buffers may remember
 };

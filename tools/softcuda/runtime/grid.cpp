@@ -29,6 +29,12 @@ bool Block::run_grid(softcuda_device& device, const Kernel& kernel, dim3 grid, d
     multiprocessors_ = options.multiprocessors;
     random_state_ = options.seed;
     keep_order_ = options.keep_order != 0;
+    traced_block_ = 0;
+    trace_ = nullptr;
+    if (options.trace_limit) {
+        traced_block_ = uint64_t(options.traced_block) + 1;
+        device.trace.begin(options.trace_limit);
+    }
     launch_++;
 
     if (!prepare_shared(dynamic_bytes, options.shared_limit)) return false;
@@ -109,6 +115,8 @@ void Block::enter(uint32_t number) {
     block_index = {number % grid_shape.x, number / grid_shape.x % grid_shape.y,
                    number / (grid_shape.x * grid_shape.y)};
     clock_.block_first = clock_.now = ++last_interval_;
+    trace_ = traced_block_ == uint64_t(number) + 1 ? &device_->trace : nullptr;
+    observed_ = device_->accesses.watched || trace_;
     block_starts_.push_back(last_interval_);
     block_numbers_.push_back(number);
 }
@@ -223,6 +231,7 @@ void Block::restore_shared(const Parked& parked) {
 void Block::pass_grid_barrier() {
     ready_.clear();
     done_ = 0;
+    if (trace_) trace_pass(SOFTCUDA_PASS_GRID, 0, thread_count_, "barrier of the grid", threads_[0].site);
     for (uint32_t i = thread_count_; i-- > 0;) {
         threads_[i].state = Thread::State::Ready;
         ready_.push_back(i);

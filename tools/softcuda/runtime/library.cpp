@@ -131,8 +131,13 @@ uintptr_t thread_local_block() {
 }
 
 std::string source_line(const void* pc) {
+    const std::vector<std::string> lines = source_lines(pc);
+    return lines.empty() ? "" : lines.front();
+}
+
+std::vector<std::string> source_lines(const void* pc) {
     const Image& library = image();
-    if (!pc || library.path.empty()) return "";
+    if (!pc || library.path.empty()) return {};
     std::string quoted = "'";
     for (char c : library.path) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
     quoted += "'";
@@ -141,18 +146,18 @@ std::string source_line(const void* pc) {
     const unsigned long at = reinterpret_cast<uintptr_t>(pc) - library.load_address - 1;
     std::snprintf(command, sizeof command, "addr2line -i -e %s 0x%lx 2>/dev/null", quoted.c_str(), at);
     FILE* pipe = popen(command, "r");
-    if (!pipe) return "";
-    std::string best;
+    if (!pipe) return {};
+    std::vector<std::string> lines;
     char line[4096];
     // The innermost frame comes first; frames in softcuda's own headers are skipped, because the error is in their
     // caller.
     while (std::fgets(line, sizeof line, pipe)) {
         std::string where(line, std::strcspn(line, " \n"));
-        if (!best.empty() || where.empty() || where[0] == '?') continue;
-        if (where.find("/softcuda/include/") == std::string::npos) best = where;
+        if (where.empty() || where[0] == '?') continue;
+        if (where.find("/softcuda/include/") == std::string::npos) lines.push_back(where);
     }
     pclose(pipe);
-    return best;
+    return lines;
 }
 
 }

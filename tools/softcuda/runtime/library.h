@@ -46,4 +46,7 @@ uintptr_t thread_local_block();
 // "softmax.cu:42" for a return address in the library, by way of binutils' addr2line; empty when that is not there.
 std::string source_line(const void* pc);
 
+// That line, and those of the functions into which the compiler put it, the innermost first.
+std::vector<std::string> source_lines(const void* pc);
+
 }

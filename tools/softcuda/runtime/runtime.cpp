@@ -6,5 +6,6 @@
 #include "library.cpp"
 #include "block.cpp"
 #include "grid.cpp"
+#include "trace.cpp"
 #include "access.cpp"
 #include "api.cpp"

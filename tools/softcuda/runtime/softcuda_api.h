@@ -36,6 +36,8 @@ typedef struct {
     uint32_t keep_order;   /* not 0: blocks and threads run in ascending order, for stepping through in a debugger */
     uint32_t multiprocessors; /* not 0: a cooperative launch, on a device of so many multiprocessors, which must hold
                                  all blocks at once (softcuda_resident_blocks) */
+    uint32_t traced_block; /* the number of the block in the grid whose events are recorded (softcuda_take_trace) */
+    uint64_t trace_limit;  /* the largest number of events recorded; 0: none, and nothing is slower */
 } softcuda_options;
 
 typedef struct {
@@ -68,6 +70,40 @@ void softcuda_watch(softcuda_device* device);
 typedef void (*softcuda_access)(void* context, uintptr_t buffer, size_t begin, size_t end, int is_written,
                                 const char* name, const char* what);
 void softcuda_take_accesses(softcuda_device* device, softcuda_access access, void* context);
+
+/* The events of a traced block, in the order of the run. The events of other blocks of a cooperative launch, which run
+ * between those of this one, are left out. */
+enum softcuda_event_kind {
+    SOFTCUDA_RUN = 0,         /* a thread begins, or goes on behind a wait */
+    SOFTCUDA_EVENT_READ = 1,
+    SOFTCUDA_EVENT_WRITE = 2,
+    SOFTCUDA_EVENT_ATOMIC = 3,
+    SOFTCUDA_WAIT_BLOCK = 4,  /* a thread waits, at a barrier of the block, of the grid, in a warp operation */
+    SOFTCUDA_WAIT_GRID = 5,
+    SOFTCUDA_WAIT_WARP = 6,
+    SOFTCUDA_PASS_BLOCK = 7,  /* those that waited may go on */
+    SOFTCUDA_PASS_GRID = 8,
+    SOFTCUDA_PASS_WARP = 9,
+    SOFTCUDA_RETURN = 10      /* a thread returns */
+};
+
+typedef struct {
+    uint32_t kind;         /* softcuda_event_kind */
+    uint32_t thread;       /* its number in the block; of a passed warp operation, the first thread of the warp */
+    uint32_t count;        /* bytes of an access; threads that passed a barrier; the lanes that passed, as a mask */
+    uint32_t is_shared;    /* the array of an access is in shared memory */
+    uint64_t offset;       /* of an access in its array, in bytes */
+    uint64_t array;        /* the address of the array */
+    uint64_t array_bytes;
+    uint64_t instruction;  /* an address that tells the instructions of a kernel that access memory apart */
+    const char* name;      /* of the array of an access, or of the operation that is waited for */
+    const char* place;     /* source lines, "FILE:LINE", the innermost first, one behind another; may be empty */
+} softcuda_event;
+
+/* Calls `visit` for each event of the last traced launch, and forgets them. After a fault these
+ * are the events up to it. Returns the number of events that were left out, because there were more than the limit. */
+typedef void (*softcuda_visit)(void* context, const softcuda_event* event);
+uint64_t softcuda_take_trace(softcuda_device* device, softcuda_visit visit, void* context);
 
 /* Kernel number `index` in the order of registration, or null behind the last one. */
 const char* softcuda_kernel_name(size_t index);

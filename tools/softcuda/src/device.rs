@@ -8,6 +8,7 @@ use crate::fault::Fault;
 use crate::ffi::{Functions, RawDevice, RawDim3, RawOptions};
 use crate::library::Library;
 use crate::report::Report;
+use crate::trace::Trace;
 
 /// A simulated GPU, which owns buffers and launches the kernels of one library.
 ///
@@ -77,6 +78,10 @@ pub struct Launch {
     pub keep_order: bool,
     /// The multiprocessors of a cooperative launch, 0 for any other one.
     pub multiprocessors: u32,
+    /// The number of the block whose events are recorded.
+    pub traced_block: Option<u32>,
+    /// The largest number of events that are recorded.
+    pub trace_limit: usize,
 }
 
 impl Launch {
@@ -90,6 +95,8 @@ impl Launch {
             seed: 0,
             keep_order: false,
             multiprocessors: 0,
+            traced_block: None,
+            trace_limit: 1 << 20,
         }
     }
 
@@ -114,6 +121,17 @@ impl Launch {
     /// takes 1 KiB more than its own.
     pub fn cooperative(self, multiprocessors: u32) -> Launch {
         Launch { multiprocessors, ..self }
+    }
+
+    /// Records what block number `block` does, for [`Device::take_trace`]. Block (x, y, z) has the number
+    /// `x + grid.x * (y + grid.y * z)`.
+    pub fn trace(self, block: u32) -> Launch {
+        Launch { traced_block: Some(block), ..self }
+    }
+
+    /// Sets the largest number of events of a trace; the default is 1,048,576, of 64 bytes each.
+    pub fn trace_limit(self, events: usize) -> Launch {
+        Launch { trace_limit: events, ..self }
     }
 
     /// Runs blocks and threads in ascending order, for a debugger.
@@ -328,6 +346,8 @@ impl Device {
             shared_limit: launch.shared_limit,
             keep_order: u32::from(launch.keep_order),
             multiprocessors: launch.multiprocessors,
+            traced_block: launch.traced_block.unwrap_or(0),
+            trace_limit: if launch.traced_block.is_some() { launch.trace_limit as u64 } else { 0 },
         };
         let mut report = Report::default();
         // SAFETY: number, kinds and sizes of the arguments agree with the kernel's parameters (checked above; without
@@ -347,6 +367,14 @@ impl Device {
         };
         self.raw.check(code)?;
         Ok(report)
+    }
+
+    /// The events of the last launch with [`Launch::trace`], up to its end or its fault. A second call has none.
+    pub fn take_trace(&self) -> Trace {
+        // SAFETY: the device is open, and the function calls back before it returns.
+        Trace::collect(|visit, context| unsafe {
+            (self.raw.functions.take_trace)(self.raw.device, visit, context)
+        })
     }
 }
 

@@ -19,6 +19,23 @@ pub struct RawOptions {
     pub shared_limit: u32,
     pub keep_order: u32,
     pub multiprocessors: u32,
+    pub traced_block: u32,
+    pub trace_limit: u64,
+}
+
+/// `softcuda_event`.
+#[repr(C)]
+pub struct RawEvent {
+    pub kind: u32,
+    pub thread: u32,
+    pub count: u32,
+    pub is_shared: u32,
+    pub offset: u64,
+    pub array: u64,
+    pub array_bytes: u64,
+    pub instruction: u64,
+    pub name: *const c_char,
+    pub place: *const c_char,
 }
 
 /// `softcuda_device`, only ever behind a pointer.
@@ -37,6 +54,8 @@ pub type Download = unsafe extern "C" fn(*mut RawDevice, *mut c_void, *const c_v
 pub type Fill = unsafe extern "C" fn(*mut RawDevice, *mut c_void, c_uchar, usize) -> c_int;
 pub type KernelName = unsafe extern "C" fn(usize) -> *const c_char;
 pub type KernelParameters = unsafe extern "C" fn(*const c_char) -> *const c_char;
+pub type Visit = unsafe extern "C" fn(*mut c_void, *const RawEvent);
+pub type TakeTrace = unsafe extern "C" fn(*mut RawDevice, Visit, *mut c_void) -> u64;
 pub type LaunchKernel = unsafe extern "C" fn(
     *mut RawDevice,
     *const c_char,
@@ -62,4 +81,5 @@ pub struct Functions {
     pub kernel_name: KernelName,
     pub kernel_parameters: KernelParameters,
     pub launch: LaunchKernel,
+    pub take_trace: TakeTrace,
 }

@@ -6,7 +6,7 @@
 //! that names the kernel, the block, the thread, the location and the source line.
 //!
 //! In reading order: [`Build`] compiles a library of kernels, [`Library`] opens it, [`Device`] owns memory and
-//! launches, [`Fault`] describes errors. The README of this crate lists what is detected and what is not.
+//! launches, [`Fault`] describes errors, a [`Trace`] has what one block did. The README of this crate lists what is detected and what is not.
 //!
 //! ```no_run
 //! use softcuda::{Build, Device, Launch, args};
@@ -29,6 +29,7 @@ mod library;
 mod object;
 mod report;
 mod standin;
+mod trace;
 
 pub use compile::Build;
 pub use compiler::BuildError;
@@ -37,3 +38,4 @@ pub use fault::{Fault, FaultKind};
 pub use library::Library;
 pub use report::Report;
 pub use standin::StandIns;
+pub use trace::{Access, AccessKind, Array, Event, Trace, Wait, WarpAccess};

@@ -69,6 +69,9 @@ impl Library {
                 launch: std::mem::transmute::<*mut c_void, crate::ffi::LaunchKernel>(find(
                     c"softcuda_launch",
                 )?),
+                take_trace: std::mem::transmute::<*mut c_void, crate::ffi::TakeTrace>(find(
+                    c"softcuda_take_trace",
+                )?),
             }
         };
         Ok(Library { functions })

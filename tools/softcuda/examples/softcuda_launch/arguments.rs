@@ -1,4 +1,4 @@
-//! The arguments of a launch as a command line gives them: `f32:1024:noise`, `i32:8:labels`, `i32:1024`, `null`.
+//! The arguments of a launch as a command line gives them: `f32:1024:noise`, `ids=i32:8:labels`, `i32:1024`, `null`.
 
 use softcuda::{Arg, Buffer, Device, Element};
 use std::any::Any;
@@ -31,7 +31,8 @@ enum Content {
     Unwritten,
 }
 
-/// Makes argument number `index` (from 0) of a launch; faults name its buffer `argument 1` and so on.
+/// Makes argument number `index` (from 0) of a launch. Faults and pictures name its buffer as `text` does in front of a
+/// `=`, else `argument 1` and so on.
 ///
 /// # Errors
 /// A text of another form, with the forms that there are; no memory for the buffer.
@@ -39,15 +40,20 @@ pub fn parse(device: &Device, index: usize, text: &str) -> Result<Argument> {
     let wrong = || {
         format!(
             "argument {}: `{text}` is neither a number TYPE:VALUE (i32:1024), nor a buffer TYPE:COUNT:CONTENT \
-             (f32:1024:noise), nor `null`; TYPE is f32, f64, i32, u32, i64 or u64, for buffers also bf16, i8, u8, i16 \
-             or u16; CONTENT is noise, count, labels, unwritten or a number",
+             (f32:1024:noise, or NAME=f32:1024:noise), nor `null`; TYPE is f32, f64, i32, u32, i64 or u64, for \
+             buffers also bf16, i8, u8, i16 or u16; CONTENT is noise, count, labels, unwritten or a number",
             index + 1
         )
     };
     if text == "null" {
         return Ok(Argument { arg: Arg::Pointer(0), output: None, _buffer: None });
     }
-    let words: Vec<&str> = text.split(':').collect();
+    let (name, form) = match text.split_once('=') {
+        Some((name, form)) if !name.is_empty() => (name.to_string(), form),
+        Some(_) => return Err(wrong().into()),
+        None => (format!("argument {}", index + 1), text),
+    };
+    let words: Vec<&str> = form.split(':').collect();
     match words[..] {
         [kind, value] => {
             let arg = number(kind, value).ok_or_else(wrong)?;
@@ -62,7 +68,6 @@ pub fn parse(device: &Device, index: usize, text: &str) -> Result<Argument> {
                 "unwritten" => Content::Unwritten,
                 value => Content::Value(value.parse().map_err(|_| wrong())?),
             };
-            let name = format!("argument {}", index + 1);
             match kind {
                 "f32" => buffer(device, &name, count, content, true, |v| v as f32),
                 "f64" => buffer(device, &name, count, content, true, |v| v),

@@ -1,8 +1,10 @@
-//! Launches one kernel of a `.cu` file with made-up arguments, on its own or in the debugger gdb:
+//! Launches one kernel of a `.cu` file with made-up arguments, on its own or in the debugger gdb, and draws what one
+//! block does:
 //!
 //! ```text
 //! softcuda_launch [OPTIONS] FILE KERNEL GRID BLOCK ARGUMENT...
 //! softcuda_launch --stop 1,0,0:3,0,0 softmax.cu softmax 2 64 f32:154:noise f32:154:unwritten i32:77
+//! softcuda_launch --trace softmax.svg --block 1 softmax.cu softmax 2 64 f32:154:noise f32:154:unwritten i32:77
 //! ```
 //!
 //! GRID and BLOCK are the numbers of blocks and of threads, `2` or `2,1,1`. The README of softcuda describes the rest.
@@ -10,7 +12,7 @@
 mod arguments;
 mod options;
 
-use options::{Options, Stop};
+use options::{Options, Stop, Traced};
 use softcuda::{Build, Device, Launch};
 use std::error::Error;
 use std::os::unix::process::CommandExt;
@@ -49,7 +51,15 @@ fn launch(options: &Options) -> Result<()> {
         None => launch.keep_order(),
     };
     let values: Vec<softcuda::Arg> = arguments.iter().map(|argument| argument.arg).collect();
-    let report = device.launch(&options.kernel, &launch, &values)?;
+    if let Some(Traced { block, .. }) = &options.trace {
+        launch = launch.trace(block.x + options.grid.x * (block.y + options.grid.y * block.z));
+    }
+    let done = device.launch(&options.kernel, &launch, &values);
+    // After a fault too: the picture shows how far each thread came.
+    if let Some(traced) = &options.trace {
+        draw(traced, options, &device)?;
+    }
+    let report = done?;
     println!(
         "{}: {} threads, {} barriers, {} warp operations",
         options.kernel, report.threads, report.barriers, report.warp_operations
@@ -57,6 +67,23 @@ fn launch(options: &Options) -> Result<()> {
     for output in arguments.iter().filter_map(|argument| argument.output.as_ref()) {
         println!("{}", output()?);
     }
+    Ok(())
+}
+
+fn draw(traced: &Traced, options: &Options, device: &Device) -> Result<()> {
+    let (block, shape) = (traced.block, options.block);
+    let title = format!(
+        "{}, block ({}, {}, {}) of {} threads",
+        options.kernel,
+        block.x,
+        block.y,
+        block.z,
+        shape.x * shape.y * shape.z
+    );
+    let path = traced.file.display();
+    std::fs::write(&traced.file, device.take_trace().svg(&title))
+        .map_err(|error| format!("{path}: {error}"))?;
+    println!("{path}: {title}");
     Ok(())
 }
 

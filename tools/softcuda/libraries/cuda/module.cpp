@@ -117,7 +117,7 @@ Result launch(Function* function, softcuda_dim3 grid, softcuda_dim3 block, unsig
         if (d.idle) return int(SOFTCUDA_OK);
         std::vector<void*> pointers;
         for (auto& value : *values) pointers.push_back(value.data());
-        const softcuda_options options{d.seed + ++d.launches, limit, 0, multiprocessors};
+        const softcuda_options options{d.seed + ++d.launches, limit, 0, multiprocessors, 0, 0};
         softcuda_report report{};
         const int fault =
             d.kernels.launch(device, name.c_str(), grid, block, shared_bytes, pointers.data(), &options, &report);
