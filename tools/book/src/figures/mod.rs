@@ -1,6 +1,7 @@
 //! The figures of the book. Each is drawn from data: from the sources, from the arithmetic of the chapter, or from the
-//! output of a run that the chapter shows and a test compares.
+//! output of a run that the chapter shows and a test compares; one from a run on the simulated GPU.
 
+mod block;
 mod convolution;
 mod curves;
 mod fan_out;
@@ -43,6 +44,7 @@ pub fn all() -> Result<Vec<Figure>, Box<dyn Error>> {
         figure("timeline", timeline::draw(&output("15-memory-streams.md", "book timeline")?)),
         figure("spirals", spirals::draw(&output("06-mlp.md", "mlp")?)),
         figure("convolution", convolution::draw(&output("07-convolution.md", "book convolution")?)),
+        figure("block", block::draw()),
         figure("shortcuts", shortcuts(&output("09-resnet.md", "book shortcuts")?)),
         figure("optimisers", optimisers(&output("10-optimisers.md", "book optimisers")?)),
     ]
