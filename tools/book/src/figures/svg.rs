@@ -65,6 +65,11 @@ impl Drawing {
         self.styled(x, y, align, "soft small", text);
     }
 
+    /// A text in small letters that are as dark as others, to be read on a colour.
+    pub fn small(&mut self, x: f64, y: f64, align: Align, text: &str) {
+        self.styled(x, y, align, "ink small", text);
+    }
+
     /// A text in the letters of code.
     pub fn code(&mut self, x: f64, y: f64, align: Align, text: &str) {
         self.styled(x, y, align, "ink code", text);

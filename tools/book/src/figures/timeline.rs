@@ -44,9 +44,9 @@ pub fn draw(output: &[String]) -> Drawn {
             drawing.arrow([x, ROWS[0].1 + HEIGHT], [x, y - 1.0]);
         }
         // Small letters are about 6.5 wide; a name that does not fit stands outside.
-        let inside = 6.5 * name.len() as f64 <= wide;
+        let inside = 6.5 * name.len() as f64 + 6.0 <= wide;
         let below = if *row == 0 { y - 6.0 } else { y + HEIGHT + 14.0 };
-        drawing.note(x + wide / 2.0, if inside { y + 21.0 } else { below }, Align::Middle, name);
+        drawing.small(x + wide / 2.0, if inside { y + 21.0 } else { below }, Align::Middle, name);
     }
     for tick in (0..=last as usize).step_by(10) {
         let x = at(tick as f64);
