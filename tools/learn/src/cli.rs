@@ -139,8 +139,10 @@ fn start(learn: &Path, exercise: &Exercise, out: Option<PathBuf>, force: bool) -
     let mut progress = Progress::read(learn)?;
     let number = exercise.number;
     let folder = out.unwrap_or_else(|| learn.join(number.to_string()));
-    let answer = folder.join(exercise.answer());
-    if answer.exists() && !force {
+    let answers: Vec<PathBuf> = exercise.answers().iter().map(|name| folder.join(name)).collect();
+    if let Some(answer) = answers.iter().find(|answer| answer.exists())
+        && !force
+    {
         return Err(format!(
             "{}: exists; --force overwrites it, --out takes another folder",
             answer.display()
@@ -160,15 +162,17 @@ fn start(learn: &Path, exercise: &Exercise, out: Option<PathBuf>, force: bool) -
         ),
     };
     let text = format!(
-        "# Exercise {number}: {}\n\n{}\n\nYour answer is `{}`. `bcreid learn check {number}` grades it.{beside}\n\nThe \
+        "# Exercise {number}: {}\n\n{}\n\nYour answer is {}. `bcreid learn check {number}` grades it.{beside}\n\nThe \
          chapter: {}\n",
         exercise.title,
         exercise.task.replace(&format!("\n\nStart: `bcreid learn start {number}`"), ""),
-        exercise.answer(),
+        exercise.answers().iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" and "),
         exercise.page.display()
     );
     fs::write(&read_me, text).map_err(|error| at(&read_me, error))?;
-    fs::copy(exercise.file("hole"), &answer).map_err(|error| at(&answer, error))?;
+    for (hole, answer) in exercise.files("hole").iter().zip(&answers) {
+        fs::copy(hole, answer).map_err(|error| at(answer, error))?;
+    }
     for support in &exercise.support {
         let copy = folder.join(support.file_name().unwrap_or_default());
         fs::copy(support, &copy).map_err(|error| at(&copy, error))?;
@@ -178,7 +182,7 @@ fn start(learn: &Path, exercise: &Exercise, out: Option<PathBuf>, force: bool) -
     say(&format!(
         "{}: the task\n{}: fill the hole, then: bcreid learn check {number}",
         read_me.display(),
-        answer.display()
+        answers.iter().map(|answer| answer.display().to_string()).collect::<Vec<_>>().join(" and ")
     ))?;
     Ok(true)
 }
@@ -193,16 +197,22 @@ fn check(
     let number = exercise.number;
     let begun = progress.of(number).map(|state| state.folder.clone());
     let place = given.or(begun).unwrap_or_else(|| learn.join(number.to_string()));
-    let answer = if place.is_file() { place } else { place.join(exercise.answer()) };
-    if !answer.is_file() {
-        return Err(format!("{}: no such file; bcreid learn start {number} makes it", answer.display()));
+    let names = exercise.answers();
+    let answer: Vec<PathBuf> = match (place.is_file(), place.parent()) {
+        (true, _) if names.len() == 1 => vec![place],
+        // One of several files stands for the folder that has all of them.
+        (true, Some(folder)) => names.iter().map(|name| folder.join(name)).collect(),
+        _ => names.iter().map(|name| place.join(name)).collect(),
+    };
+    if let Some(missing) = answer.iter().find(|file| !file.is_file()) {
+        return Err(format!("{}: no such file; bcreid learn start {number} makes it", missing.display()));
     }
     say(&format!("Exercise {number}: {}", exercise.title))?;
     let verdict = grading.grade(exercise, &answer)?;
     tell(exercise, &verdict)?;
     let state = progress.entry(number);
     if state.folder.as_os_str().is_empty() {
-        state.folder = answer.parent().unwrap_or(Path::new("")).to_path_buf();
+        state.folder = answer[0].parent().unwrap_or(Path::new("")).to_path_buf();
     }
     match verdict.is_passed() {
         true => state.passed = true,
@@ -218,9 +228,9 @@ fn tell(exercise: &Exercise, verdict: &Verdict) -> Result<(), String> {
         Verdict::Refused(messages) => {
             say(&format!("the answer does not compile:\n{}", messages.trim_end()))?;
             say(&format!(
-                "not passed: correct what the compiler's first message names; {} needs the functions that README.md \
+                "not passed: correct what the compiler's first message names; {} must have the functions that README.md \
                  asks for, public and with these names and types",
-                exercise.answer()
+                exercise.answers().join(" and ")
             ))
         }
         Verdict::Graded { outcomes, output } => {
@@ -228,9 +238,10 @@ fn tell(exercise: &Exercise, verdict: &Verdict) -> Result<(), String> {
                 say(&format!("the answer printed:\n{}", output.trim_end()))?;
             }
             for outcome in outcomes {
-                match &outcome.finding {
-                    None => say(&format!("  pass  {}", outcome.name))?,
-                    Some(finding) => say(&format!("  FAIL  {}: {finding}", outcome.name))?,
+                match (&outcome.finding, &outcome.left_out) {
+                    (Some(finding), _) => say(&format!("  FAIL  {}: {finding}", outcome.name))?,
+                    (None, Some(why)) => say(&format!("  left out  {}: {why}", outcome.name))?,
+                    (None, None) => say(&format!("  pass  {}", outcome.name))?,
                 }
             }
             let failed = outcomes.iter().filter(|outcome| outcome.finding.is_some()).count();
@@ -252,8 +263,13 @@ fn solution(learn: &Path, exercise: &Exercise, show: bool) -> Result<bool, Strin
              in any case"
         ));
     }
-    let file = exercise.file("solution");
-    let text = fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()))?;
-    say(text.trim_end())?;
+    let (files, names) = (exercise.files("solution"), exercise.answers());
+    for (file, name) in files.iter().zip(&names) {
+        let text = fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
+        if names.len() > 1 {
+            say(&format!("// ---- {name}"))?;
+        }
+        say(text.trim_end())?;
+    }
     Ok(true)
 }

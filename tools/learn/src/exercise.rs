@@ -40,19 +40,23 @@ pub enum Kind {
     Rust,
     /// Kernels, in `answer.cu`.
     Cuda,
+    /// An operation of the engine: functions in Rust in `answer.rs`, and their kernels in `answer.cu`.
+    Operation,
     /// Lines, in `answer.txt`.
     Text,
 }
 
 impl Kind {
-    const ALL: [Kind; 3] = [Kind::Rust, Kind::Cuda, Kind::Text];
+    /// The one of two files comes first: it also has the file of another kind.
+    const ALL: [Kind; 4] = [Kind::Operation, Kind::Rust, Kind::Cuda, Kind::Text];
 
-    /// The end of the names of its files.
-    pub fn extension(self) -> &'static str {
+    /// The ends of the names of its files.
+    pub fn extensions(self) -> &'static [&'static str] {
         match self {
-            Kind::Rust => "rs",
-            Kind::Cuda => "cu",
-            Kind::Text => "txt",
+            Kind::Rust => &["rs"],
+            Kind::Cuda => &["cu"],
+            Kind::Operation => &["rs", "cu"],
+            Kind::Text => &["txt"],
         }
     }
 }
@@ -82,28 +86,56 @@ pub struct Exercise {
     pub needs_library: bool,
     /// Modules that the answer in Rust uses: their files, which the reader gets copies of.
     pub support: Vec<PathBuf>,
+    /// Kernel files of the engine that an operation needs besides its own one: the tape adds and converts tensors.
+    pub engine_kernels: Vec<PathBuf>,
     /// How long the grader may run, in time of the processor.
     pub limit: Duration,
 }
 
 impl Exercise {
-    /// A file of its folder: `hole`, `solution` or `grader`.
-    pub fn file(&self, name: &str) -> PathBuf {
-        let extension = if name == "grader" { "rs" } else { self.kind.extension() };
-        self.folder.join(name).with_extension(extension)
+    /// The files `hole` or `solution` of its folder, in the order of [`Kind::extensions`].
+    pub fn files(&self, name: &str) -> Vec<PathBuf> {
+        self.kind
+            .extensions()
+            .iter()
+            .map(|extension| self.folder.join(name).with_extension(extension))
+            .collect()
     }
 
-    /// The name of the reader's file.
-    pub fn answer(&self) -> String {
-        format!("answer.{}", self.kind.extension())
+    /// The grader: of an operation that of its Rust part.
+    pub fn grader(&self) -> PathBuf {
+        self.folder.join("grader.rs")
     }
 
-    /// Answers that are wrong, for the tests of the grader.
+    /// The names of the reader's files.
+    pub fn answers(&self) -> Vec<String> {
+        self.kind.extensions().iter().map(|extension| format!("answer.{extension}")).collect()
+    }
+
+    /// Answers that are wrong, for the tests of the grader: the files of each. Of an operation one file may be missing
+    /// in the folder; it is that of the solution.
     ///
     /// # Errors
-    /// A folder that cannot be read.
-    pub fn wrong(&self) -> Result<Vec<PathBuf>, String> {
-        sorted_entries(&self.folder.join("wrong"))
+    /// A folder that cannot be read; a file of another kind.
+    pub fn wrong(&self) -> Result<Vec<Vec<PathBuf>>, String> {
+        let own = sorted_entries(&self.folder.join("wrong"))?;
+        let extensions = self.kind.extensions();
+        let is_known = |path: &PathBuf| {
+            path.extension().is_some_and(|end| extensions.iter().any(|extension| end == *extension))
+        };
+        if let Some(other) = own.iter().find(|path| !is_known(path)) {
+            return Err(format!("{}: a wrong answer ends in {}", other.display(), extensions.join(" or ")));
+        }
+        let mut answers: Vec<PathBuf> = own.iter().map(|path| path.with_extension("")).collect();
+        answers.dedup();
+        let files = |answer: &PathBuf| {
+            let solution = self.files("solution").into_iter().zip(extensions);
+            let or_own = |(solution, extension): (PathBuf, &&str)| {
+                Some(answer.with_extension(extension)).filter(|file| own.contains(file)).unwrap_or(solution)
+            };
+            solution.map(or_own).collect()
+        };
+        Ok(answers.iter().map(files).collect())
     }
 }
 
@@ -154,8 +186,8 @@ fn open(root: &Path, folder: &Path) -> Result<Exercise, String> {
     let at = |detail: String| format!("{}: {detail}", folder.display());
     let name = folder.file_name().unwrap_or_default().to_string_lossy();
     let number: Number = name.parse().map_err(at)?;
-    let kind =
-        Kind::ALL.into_iter().find(|kind| folder.join("hole").with_extension(kind.extension()).is_file());
+    let has = |extension: &&str| folder.join("hole").with_extension(extension).is_file();
+    let kind = Kind::ALL.into_iter().find(|kind| kind.extensions().iter().all(has));
     let kind = kind.ok_or_else(|| at("no hole.rs, hole.cu or hole.txt".into()))?;
 
     let file = folder.join("exercise.toml");
@@ -185,6 +217,14 @@ fn open(root: &Path, folder: &Path) -> Result<Exercise, String> {
         hole_says: need("hole_says")?,
         needs_library: table.get("library").and_then(toml::Value::as_bool).unwrap_or(false),
         support: support_of(root, &table).map_err(|detail| format!("{}: {detail}", file.display()))?,
+        engine_kernels: table
+            .get("kernels")
+            .and_then(toml::Value::as_array)
+            .into_iter()
+            .flatten()
+            .filter_map(toml::Value::as_str)
+            .map(|stem| root.join("cuda").join(stem).with_extension("cu"))
+            .collect(),
         limit: Duration::from_secs(
             table
                 .get("seconds")

@@ -13,6 +13,9 @@ use std::time::Duration;
 /// Memory that an answer in Rust may ask for, in bytes.
 const MEMORY: u64 = 8 << 30;
 
+/// Says to the grader of an operation that a check of the kernels alone failed.
+const KERNELS_FAIL: &str = "BCREID_LEARN_KERNELS_FAIL";
+
 /// How much longer than the limit of the processor's time a grader may run.
 const BUSY: u32 = 6;
 
@@ -23,6 +26,8 @@ pub struct Outcome {
     pub name: String,
     /// What is wrong; none if the check passed.
     pub finding: Option<String>,
+    /// Why the check could not run on this machine; none if it ran.
+    pub left_out: Option<String>,
 }
 
 /// What a grader found.
@@ -40,12 +45,13 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// Whether all checks passed.
+    /// Whether all checks passed that this machine can run, and there was one.
     pub fn is_passed(&self) -> bool {
         match self {
             Verdict::Refused(_) => false,
             Verdict::Graded { outcomes, .. } => {
-                !outcomes.is_empty() && outcomes.iter().all(|outcome| outcome.finding.is_none())
+                outcomes.iter().any(|outcome| outcome.left_out.is_none())
+                    && outcomes.iter().all(|outcome| outcome.finding.is_none())
             }
         }
     }
@@ -61,49 +67,112 @@ pub struct Grading {
     pub limit: Option<Duration>,
 }
 
+/// A program that grades an answer, or a part of it. Its last argument will be the file of the results.
+struct Program {
+    command: Command,
+    has_memory_limit: bool,
+}
+
 impl Grading {
-    /// Grades an answer.
+    /// Grades an answer: its files in the order of [`Kind::extensions`].
     ///
     /// # Errors
     /// A file that cannot be read or written, no compiler, no library.
-    pub fn grade(&self, exercise: &Exercise, answer: &Path) -> Result<Verdict, String> {
-        let answer = answer.canonicalize().map_err(|error| format!("{}: {error}", answer.display()))?;
+    pub fn grade(&self, exercise: &Exercise, answer: &[PathBuf]) -> Result<Verdict, String> {
+        let whole =
+            |file: &PathBuf| file.canonicalize().map_err(|error| format!("{}: {error}", file.display()));
+        let answer = answer.iter().map(whole).collect::<Result<Vec<_>, _>>()?;
         let folder = tempfile::tempdir().map_err(|error| format!("a temporary folder: {error}"))?;
-        let results = folder.path().join("results");
-        let mut command = match exercise.kind {
-            Kind::Rust => match rust::compile(&self.root, exercise, &answer, folder.path())? {
-                Compiled::Refused(messages) => return Ok(Verdict::Refused(messages)),
-                Compiled::Program(program) => {
-                    let mut command = Command::new(program);
-                    command.arg(&results);
-                    command
-                }
-            },
-            Kind::Cuda => match gpu::compile(&self.root, &answer)? {
-                Compiled::Refused(messages) => return Ok(Verdict::Refused(messages)),
-                Compiled::Program(library) => self.own_grader(exercise, &library, &results),
-            },
-            Kind::Text => self.own_grader(exercise, &answer, &results),
+        let programs = match self.programs(exercise, &answer, folder.path())? {
+            Ok(programs) => programs,
+            Err(messages) => return Ok(Verdict::Refused(messages)),
         };
         let limit = self.limit.unwrap_or(exercise.limit);
-        limit_resources(&mut command, limit, exercise.kind == Kind::Rust);
-        // On a busy machine, or in an answer that sleeps, much more time than that of the processor may pass.
-        let ended = child::run(command.current_dir(folder.path()), BUSY * limit)
-            .map_err(|error| format!("{}: {error}", command.get_program().to_string_lossy()))?;
-        let text = fs::read_to_string(&results).unwrap_or_default();
-        Ok(Verdict::Graded { outcomes: outcomes(&text, &ended, limit), output: ended.output })
+        let (mut all, mut output) = (Vec::new(), String::new());
+        for (place, Program { mut command, has_memory_limit }) in programs.into_iter().enumerate() {
+            let results = folder.path().join(format!("results-{place}"));
+            command.arg(&results).current_dir(folder.path());
+            if all.iter().any(|outcome: &Outcome| outcome.finding.is_some()) {
+                command.env(KERNELS_FAIL, "1");
+            }
+            limit_resources(&mut command, limit, has_memory_limit);
+            // On a busy machine, or in an answer that sleeps, much more time than that of the processor may pass.
+            let ended = child::run(&mut command, BUSY * limit)
+                .map_err(|error| format!("{}: {error}", command.get_program().to_string_lossy()))?;
+            let text = fs::read_to_string(&results).unwrap_or_default();
+            all.extend(outcomes(&text, &ended, limit));
+            output += &ended.output;
+        }
+        Ok(Verdict::Graded { outcomes: all, output })
     }
 
-    /// The command that runs a grader of this program.
-    fn own_grader(&self, exercise: &Exercise, answer: &Path, results: &Path) -> Command {
+    /// The programs that grade an answer, in their order; else the messages of a compiler.
+    fn programs(
+        &self,
+        exercise: &Exercise,
+        answer: &[PathBuf],
+        folder: &Path,
+    ) -> Result<Result<Vec<Program>, String>, String> {
+        match (exercise.kind, answer) {
+            (Kind::Rust, [answer]) => self.rust_program(exercise, answer, folder),
+            (Kind::Cuda, [answer]) => Ok(match gpu::compile(&self.root, &[answer])? {
+                Compiled::Refused(messages) => Err(messages),
+                Compiled::Program(library) => Ok(vec![self.own_grader(exercise, &library)]),
+            }),
+            (Kind::Text, [answer]) => Ok(Ok(vec![self.own_grader(exercise, answer)])),
+            (Kind::Operation, [rust, cuda]) => {
+                let mut files: Vec<&Path> = vec![cuda];
+                files.extend(exercise.engine_kernels.iter().map(PathBuf::as_path));
+                let library = match gpu::compile(&self.root, &files)? {
+                    Compiled::Refused(messages) => return Ok(Err(messages)),
+                    Compiled::Program(library) => library,
+                };
+                let stand_ins = gpu::stand_ins(&self.root, &files)?;
+                // The Rust part includes the text of the kernels, by the reader's name of the file.
+                let here = ["answer.rs", "answer.cu"].map(|name| folder.join(name));
+                for (from, to) in [rust, cuda].into_iter().zip(&here) {
+                    fs::copy(from, to).map_err(|error| format!("{}: {error}", to.display()))?;
+                }
+                let mut programs = match self.rust_program(exercise, &here[0], folder)? {
+                    Ok(programs) => programs,
+                    Err(messages) => return Ok(Err(messages)),
+                };
+                for program in &mut programs {
+                    // It finds the stand-ins of the CUDA libraries, which reserve much address space.
+                    program.command.envs(stand_ins.environment());
+                    program.has_memory_limit = false;
+                }
+                programs.insert(0, self.own_grader(exercise, &library));
+                Ok(Ok(programs))
+            }
+            (kind, files) => Err(format!("{} files of an answer of the kind {kind:?}", files.len())),
+        }
+    }
+
+    /// The program of an answer in Rust and its grader.
+    fn rust_program(
+        &self,
+        exercise: &Exercise,
+        answer: &Path,
+        folder: &Path,
+    ) -> Result<Result<Vec<Program>, String>, String> {
+        Ok(match rust::compile(&self.root, exercise, answer, folder)? {
+            Compiled::Refused(messages) => Err(messages),
+            Compiled::Program(program) => {
+                Ok(vec![Program { command: Command::new(program), has_memory_limit: true }])
+            }
+        })
+    }
+
+    /// A grader of this program. (The simulated GPU reserves more addresses than it uses memory.)
+    fn own_grader(&self, exercise: &Exercise, answer: &Path) -> Program {
         let mut command = Command::new(&self.program);
-        command.args(["grade", &exercise.number.to_string()]).arg(answer).arg(results);
-        command
+        command.args(["grade", &exercise.number.to_string()]).arg(answer);
+        Program { command, has_memory_limit: false }
     }
 }
 
-/// Sets limits of the process that the command will start: the processor's time, and of an answer in Rust the memory.
-/// (The simulated GPU reserves more addresses than it uses memory.)
+/// Sets limits of the process that the command will start: the processor's time, and the memory if it has a limit.
 fn limit_resources(command: &mut Command, time: Duration, has_memory_limit: bool) {
     let limit = |value| libc::rlimit { rlim_cur: value, rlim_max: value };
     let (time, memory) = (limit(time.as_secs()), limit(MEMORY));
@@ -125,10 +194,15 @@ fn outcomes(results: &str, ended: &Ended, limit: Duration) -> Vec<Outcome> {
     for line in results.lines() {
         let (word, text) = line.split_once(' ').unwrap_or((line, ""));
         match word {
-            "check" => outcomes.push(Outcome { name: plain(text), finding: None }),
+            "check" => outcomes.push(Outcome { name: plain(text), finding: None, left_out: None }),
             "fail" => {
                 if let Some(last) = outcomes.last_mut() {
                     last.finding = Some(plain(text));
+                }
+            }
+            "left" => {
+                if let Some(last) = outcomes.last_mut() {
+                    last.left_out = Some(plain(text));
                 }
             }
             "end" => return outcomes,
@@ -139,7 +213,11 @@ fn outcomes(results: &str, ended: &Ended, limit: Duration) -> Vec<Outcome> {
     let how = how_it_ended(ended, limit);
     match outcomes.last_mut() {
         Some(last) if is_open => last.finding = Some(how),
-        _ => outcomes.push(Outcome { name: "the grader comes to its end".into(), finding: Some(how) }),
+        _ => outcomes.push(Outcome {
+            name: "the grader comes to its end".into(),
+            finding: Some(how),
+            left_out: None,
+        }),
     }
     outcomes
 }
@@ -191,8 +269,11 @@ mod tests {
         let of = |name: &str, finding: Option<&str>| Outcome {
             name: name.into(),
             finding: finding.map(String::from),
+            left_out: None,
         };
         assert_eq!(outcomes(text, &ended(""), limit), [of("one", None), of("two", Some("a\nb \\n"))]);
+        let found = outcomes("check one\nleft no driver\nend \n", &ended(""), limit);
+        assert_eq!(found, [Outcome { left_out: Some("no driver".into()), ..of("one", None) }]);
         let found = outcomes("check one\npass \ncheck two\n", &ended(""), limit);
         assert_eq!(found[1], of("two", Some("not done after 3 seconds: look for a loop that does not end")));
         let found = outcomes("check one\npass \n", &ended(""), limit);

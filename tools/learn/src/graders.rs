@@ -1,4 +1,4 @@
-//! The graders of kernels and of answers in lines.
+//! The graders of kernels, also those of operations, and of answers in lines.
 
 use crate::checks::Checks;
 use crate::exercise::Number;
@@ -14,6 +14,12 @@ mod exercise_12_3;
 mod exercise_12_4;
 #[path = "../exercises/12.5/grader.rs"]
 mod exercise_12_5;
+#[path = "../exercises/14.1/kernels.rs"]
+mod exercise_14_1;
+#[path = "../exercises/14.2/grader.rs"]
+mod exercise_14_2;
+#[path = "../exercises/14.3/grader.rs"]
+mod exercise_14_3;
 #[path = "../exercises/19.4/grader.rs"]
 mod exercise_19_4;
 #[path = "../exercises/1.2/grader.rs"]
@@ -28,7 +34,7 @@ mod exercise_5_3;
 /// A grader gets the file of the answer.
 pub type Grade = fn(&mut Checks, &Path);
 
-const ALL: [(&str, Grade); 10] = [
+const ALL: [(&str, Grade); 13] = [
     ("1.2", exercise_1_2::grade),
     ("1.3", exercise_1_3::grade),
     ("4.2", exercise_4_2::grade),
@@ -38,6 +44,9 @@ const ALL: [(&str, Grade); 10] = [
     ("12.3", exercise_12_3::grade),
     ("12.4", exercise_12_4::grade),
     ("12.5", exercise_12_5::grade),
+    ("14.1", exercise_14_1::grade),
+    ("14.2", exercise_14_2::grade),
+    ("14.3", exercise_14_3::grade),
     ("19.4", exercise_19_4::grade),
 ];
 

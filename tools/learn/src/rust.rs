@@ -29,7 +29,7 @@ pub fn compile(root: &Path, exercise: &Exercise, answer: &Path, folder: &Path) -
         module("checks", &root.join("tools/learn/src/checks.rs")),
         exercise.support.iter().map(support).collect(),
         module("answer", answer),
-        module("grader", &exercise.file("grader")),
+        module("grader", &exercise.grader()),
         "fn main() {\n    checks::main(grader::grade);\n}\n".into(),
     ]
     .concat();

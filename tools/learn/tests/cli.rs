@@ -100,6 +100,34 @@ fn an_answer_may_lie_elsewhere() {
     assert!(task.contains("grades it.\n\nIt may use `layer.rs`, `meter.rs`, which"), "{task}");
 }
 
+/// An operation: functions in Rust and their kernels.
+#[test]
+fn an_answer_may_have_two_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let started = succeed(at, &["start", "14.1"]);
+    assert!(started.contains("learn/14.1/answer.rs and learn/14.1/answer.cu: fill the hole"), "{started}");
+    let task = fs::read_to_string(at.join("learn/14.1/README.md")).unwrap();
+    assert!(task.contains("Your answer is `answer.rs` and `answer.cu`."), "{task}");
+    assert!(at.join("learn/14.1/fatbin.rs").is_file());
+    let solution = succeed(at, &["solution", "14.1", "--show"]);
+    assert!(solution.starts_with("// ---- answer.rs\n") && solution.contains("\n// ---- answer.cu\n"));
+    // Each of the two is protected, and each is needed; one of them stands for both.
+    let kernels = at.join("learn/14.1/answer.cu");
+    fs::remove_file(at.join("learn/14.1/answer.rs")).unwrap();
+    let again = fail(&learn(at, &["start", "14.1"]));
+    assert!(again.contains("learn/14.1/answer.cu: exists; --force overwrites"), "{again}");
+    succeed(at, &["start", "14.1", "--force"]);
+    fs::remove_file(&kernels).unwrap();
+    for place in ["learn/14.1", "learn/14.1/answer.rs"] {
+        let error = fail(&learn(at, &["check", "14.1", place]));
+        assert!(error.contains("learn/14.1/answer.cu: no such file; bcreid learn start 14.1"), "{error}");
+    }
+    fs::write(&kernels, "extern \"C\" __global__ void k(float* y) { y[0] = z; }\n").unwrap();
+    let said = fail(&learn(at, &["check", "14.1"]));
+    assert!(said.contains("does not compile") && said.contains("answer.cu:1:"), "{said}");
+}
+
 #[test]
 fn wrong_inputs_say_what_to_do() {
     let folder = tempfile::tempdir().unwrap();

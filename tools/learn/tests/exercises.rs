@@ -1,5 +1,7 @@
 //! The graders: each accepts the solution, and refuses the hole and each wrong answer with the message that the wrong
 //! answer's first line expects.
+//!
+//! `BCREID_EXERCISE=14.1` grades the answers of this exercise alone; of a chapter, with `BCREID_EXERCISE=14.`.
 
 use bcreid_learn::exercise::{self, Exercise};
 use bcreid_learn::grade::{Grading, Verdict};
@@ -21,8 +23,15 @@ fn graders_accept_the_solutions_and_refuse_the_rest() {
     let root = repository::find().unwrap();
     let program = PathBuf::from(env!("CARGO_BIN_EXE_bcreid-learn"));
     let grading = Grading { root: root.clone(), program, limit: None };
-    let exercises = exercise::all(&root).unwrap();
-    let jobs: Vec<(&Exercise, PathBuf, Expected)> = exercises.iter().flat_map(jobs).collect();
+    let wanted = std::env::var("BCREID_EXERCISE").unwrap_or_default();
+    let is_wanted = |exercise: &Exercise| {
+        let number = exercise.number.to_string();
+        number == wanted || wanted.is_empty() || (wanted.ends_with('.') && number.starts_with(&wanted))
+    };
+    let mut exercises = exercise::all(&root).unwrap();
+    exercises.retain(is_wanted);
+    assert!(!exercises.is_empty(), "BCREID_EXERCISE={wanted}: no such exercise");
+    let jobs: Vec<(&Exercise, Vec<PathBuf>, Expected)> = exercises.iter().flat_map(jobs).collect();
     let (next, wrong) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     let threads = thread::available_parallelism().map_or(2, usize::from);
     thread::scope(|scope| {
@@ -32,7 +41,9 @@ fn graders_accept_the_solutions_and_refuse_the_rest() {
                 {
                     let verdict = grading.grade(exercise, answer);
                     if let Err(message) = judge(&verdict, expected) {
-                        wrong.lock().unwrap().push(format!("{}: {message}", answer.display()));
+                        let files: Vec<String> =
+                            answer.iter().map(|file| file.display().to_string()).collect();
+                        wrong.lock().unwrap().push(format!("{}: {message}", files.join(", ")));
                     }
                 }
             });
@@ -43,10 +54,10 @@ fn graders_accept_the_solutions_and_refuse_the_rest() {
 }
 
 /// The answers of an exercise, each with what must come out.
-fn jobs(exercise: &Exercise) -> Vec<(&Exercise, PathBuf, Expected)> {
+fn jobs(exercise: &Exercise) -> Vec<(&Exercise, Vec<PathBuf>, Expected)> {
     let mut jobs = vec![
-        (exercise, exercise.file("solution"), Expected::Passes),
-        (exercise, exercise.file("hole"), Expected::Fails(exercise.hole_says.clone())),
+        (exercise, exercise.files("solution"), Expected::Passes),
+        (exercise, exercise.files("hole"), Expected::Fails(exercise.hole_says.clone())),
     ];
     let wrong = exercise.wrong().unwrap();
     assert!(
@@ -55,7 +66,9 @@ fn jobs(exercise: &Exercise) -> Vec<(&Exercise, PathBuf, Expected)> {
         exercise.number
     );
     for answer in wrong {
-        let expected = expected(&answer);
+        // Of an operation one of the files may be the solution's.
+        let own = answer.iter().find(|file| file.parent().is_some_and(|folder| folder.ends_with("wrong")));
+        let expected = expected(own.expect("a wrong answer has a file in wrong"));
         jobs.push((exercise, answer, Expected::Fails(expected)));
     }
     jobs
@@ -73,6 +86,15 @@ fn expected(answer: &Path) -> String {
 
 fn judge(verdict: &Result<Verdict, String>, expected: &Expected) -> Result<(), String> {
     let verdict = verdict.as_ref().map_err(String::clone)?;
+    let left_out = match verdict {
+        Verdict::Graded { outcomes, .. } => outcomes.iter().find_map(|outcome| outcome.left_out.as_ref()),
+        Verdict::Refused(_) => None,
+    };
+    if let Some(why) = left_out.filter(|_| verdict.is_passed()) {
+        eprintln!("a check is left out: {why}");
+        let is_required = std::env::var_os("BCREID_REQUIRE_KERNELS").is_some_and(|value| value == "1");
+        return if is_required { Err(format!("a check is left out: {why}")) } else { Ok(()) };
+    }
     match (expected, verdict) {
         (Expected::Passes, verdict) if verdict.is_passed() => Ok(()),
         (Expected::Passes, verdict) => Err(format!("the solution fails: {verdict:?}")),

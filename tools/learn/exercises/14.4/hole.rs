@@ -1,0 +1,14 @@
+/// An algorithm that a library offers for a convolution.
+#[derive(Clone, Copy, Debug)]
+pub struct Offer {
+    pub is_deterministic: bool,
+    /// Whether its status is success.
+    pub is_success: bool,
+    /// Bytes.
+    pub workspace: usize,
+}
+
+/// The place of the offer to use. The offers are in the order of the library's ranking.
+pub fn choose(offers: &[Offer], limit: usize) -> Option<usize> {
+    todo!("one of {} offers, with at most {limit} bytes", offers.len())
+}
