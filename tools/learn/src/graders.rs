@@ -14,6 +14,14 @@ mod exercise_12_3;
 mod exercise_12_4;
 #[path = "../exercises/12.5/grader.rs"]
 mod exercise_12_5;
+#[path = "../exercises/13.1/grader.rs"]
+mod exercise_13_1;
+#[path = "../exercises/13.2/grader.rs"]
+mod exercise_13_2;
+#[path = "../exercises/13.3/grader.rs"]
+mod exercise_13_3;
+#[path = "../exercises/13.4/grader.rs"]
+mod exercise_13_4;
 #[path = "../exercises/14.1/kernels.rs"]
 mod exercise_14_1;
 #[path = "../exercises/14.2/grader.rs"]
@@ -34,7 +42,7 @@ mod exercise_5_3;
 /// A grader gets the file of the answer.
 pub type Grade = fn(&mut Checks, &Path);
 
-const ALL: [(&str, Grade); 13] = [
+const ALL: [(&str, Grade); 17] = [
     ("1.2", exercise_1_2::grade),
     ("1.3", exercise_1_3::grade),
     ("4.2", exercise_4_2::grade),
@@ -44,6 +52,10 @@ const ALL: [(&str, Grade); 13] = [
     ("12.3", exercise_12_3::grade),
     ("12.4", exercise_12_4::grade),
     ("12.5", exercise_12_5::grade),
+    ("13.1", exercise_13_1::grade),
+    ("13.2", exercise_13_2::grade),
+    ("13.3", exercise_13_3::grade),
+    ("13.4", exercise_13_4::grade),
     ("14.1", exercise_14_1::grade),
     ("14.2", exercise_14_2::grade),
     ("14.3", exercise_14_3::grade),
