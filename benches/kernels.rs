@@ -23,6 +23,7 @@ use ops::lab::lessons::LESSONS;
 use ops::lab::measure::Device;
 use ops::lab::slots::{Slot, Staged};
 use ops::lab::table;
+use ops::lab::times;
 use softcuda::{Arg, Launch};
 use std::process::ExitCode;
 
@@ -60,11 +61,7 @@ fn measure(gpu: &Gpu, wants_lab: bool, wants_table: bool) -> Outcome {
     let device =
         Device { copy: copy(gpu, &clock)?, empty: time(gpu, &clock, "empty", Launch::new(1, 32), &[])? };
     let name = gpu.cuda().ok_or("not a CUDA device")?.name()?;
-    println!(
-        "{name}: copies at {:.0} GB/s, reads and writes counted; an empty kernel takes {:.2} us",
-        device.copy * 1e-9,
-        device.empty * 1e6
-    );
+    println!("{}", times::head(&name, device.copy, device.empty));
     if wants_lab {
         lab(&clock, device)?;
     }
@@ -98,7 +95,7 @@ fn lab(clock: &Clock, device: Device) -> Outcome {
         let gpu = Gpu::device(lesson.stem)?;
         let versions = lesson.versions()?;
         for Prediction { m, n, .. } in sizes(&versions) {
-            println!("\n{} at {m} x {n}", lesson.stem);
+            println!("\n{}", times::title(lesson.stem, m, n));
             println!(
                 "{:44} {:>10} {:>8} {:>8} {:>10} {:>10}",
                 "", "us", "GB/s", "of copy", "predicted", "measured /"
@@ -110,9 +107,8 @@ fn lab(clock: &Clock, device: Device) -> Outcome {
                 let bytes = version.memory(size)?;
                 let predicted = version.time(size, Some(device.copy))? + device.empty;
                 println!(
-                    "{:44} {:10.2} {:8.0} {:7.0}% {:10.2} {:10.2}",
-                    version.kernel,
-                    seconds * 1e6,
+                    "{} {:8.0} {:7.0}% {:10.2} {:10.2}",
+                    times::row(&version.kernel, seconds),
                     bytes / seconds * 1e-9,
                     100.0 * device.share(bytes, seconds),
                     predicted * 1e6,

@@ -20,6 +20,7 @@ use bcreid::run::RunFolder;
 use bcreid::train::{Observers, Start, Trainer};
 use command::{stderr, succeed};
 use std::env::consts::EXE_SUFFIX;
+use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::AtomicBool;
 
@@ -108,6 +109,64 @@ fn lenet_says_what_is_wrong_with_a_folder() {
     }
     let line = refusal(example("lenet_omniglot").arg(folder.path()), 1);
     assert!(line.contains("characters with 8 drawings or more: 1, requested: 30"), "{line}");
+}
+
+/// The table of chapter 13 has the times of the newest evidence file of the GPU gate, and dashes without one. The lines
+/// of a benchmark are made up here; tests/ops/lab/times.rs compares their form with that of the benchmark.
+#[test]
+fn the_lab_shows_the_times_of_the_evidence() {
+    let folder = tempfile::tempdir().unwrap();
+    // It compiles kernels where it runs; here those of an earlier run are found.
+    let book = |folder: &Path| {
+        let mut command = example("book");
+        command.arg("lab").arg(folder).current_dir(env!("CARGO_TARGET_TMPDIR"));
+        command
+    };
+    let table = || -> Vec<String> { succeed(&mut book(folder.path())).lines().map(String::from).collect() };
+    let row = |table: &[String], kernel: &str| -> Vec<String> {
+        let line = table.iter().find(|line| line.starts_with(&format!("{kernel} "))).unwrap();
+        line.split_whitespace().map(String::from).collect()
+    };
+    let before = table();
+    assert_eq!(before[0], "times in us; measured on: no GPU yet");
+    let kernel = "l2_normalize_v2_tree";
+    let [small, large] = [6, 8];
+    assert_eq!((&*row(&before, kernel)[small], &*row(&before, kernel)[large]), ("-", "-"));
+
+    let evidence = |name: &str, date: &str, device: &str, micros: [f64; 2]| {
+        let lines = [
+            format!("{device}: copies at 4000 GB/s, reads and writes counted; an empty kernel takes 2.10 us"),
+            String::new(),
+            "lab/l2_normalize at 32768 x 2048".into(),
+            format!("{kernel:44} {:10.2}     3350      84%     160.30       1.00", micros[1]),
+            String::new(),
+            "lab/l2_normalize at 16 x 2048".into(),
+            format!("{kernel:44} {:10.2}      100       3%       1.69       2.00", micros[0]),
+        ];
+        let checks = serde_json::json!([
+            {"name": "doctor", "outcome": "passed"},
+            {"name": "kernels", "outcome": "passed", "figures": {"table": lines}},
+        ]);
+        let content = serde_json::json!({"date": date, "checks": checks});
+        std::fs::write(folder.path().join(name), content.to_string()).unwrap();
+    };
+    evidence("first.json", "2026-12-01T10:00:00Z", "A GPU", [3.5, 180.25]);
+    let after = table();
+    assert_eq!(after[0], "times in us; measured on: A GPU");
+    assert_eq!((&*row(&after, kernel)[small], &*row(&after, kernel)[large]), ("3.50", "180.25"));
+    // Counts and predictions stay, and so does a version without a time.
+    assert_eq!(row(&after, kernel)[..small], row(&before, kernel)[..small]);
+    let other = "l2_normalize_forward_f32";
+    assert_eq!(row(&after, other), row(&before, other));
+
+    // The newest file counts, whatever its name; a file that is damaged is named.
+    evidence("before.json", "2026-12-02T10:00:00Z", "Another GPU", [3.25, 170.5]);
+    assert_eq!(table()[0], "times in us; measured on: Another GPU");
+    std::fs::write(folder.path().join("cut.json"), "{").unwrap();
+    let line = refusal(&mut book(folder.path()), 1);
+    assert!(line.starts_with("book: ") && line.contains("cut.json"), "{line}");
+    let line = refusal(&mut book(&folder.path().join("nowhere")), 1);
+    assert!(line.contains("nowhere: no such folder"), "{line}");
 }
 
 #[test]

@@ -1,10 +1,12 @@
 //! Chapter 13: what the versions of `cuda/lab` read, write and wait for, counted by the simulated GPU, beside the times
-//! that their comments predict and those that a GPU measured.
+//! that their comments predict and those that a GPU measured. `book lab DIR` takes the latter from the evidence files of
+//! another folder than docs/evidence.
 
 use crate::ops::gpu::Gpu;
 use crate::ops::lab::claims::{Prediction, Size, Version};
 use crate::ops::lab::lessons::{LESSONS, Lesson};
 use crate::ops::lab::slots::Staged;
+use crate::ops::lab::times;
 use softcuda::{Build, Report};
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -14,7 +16,11 @@ fn repository(part: &str) -> PathBuf {
 }
 
 pub fn run() -> Result<(), Box<dyn Error>> {
-    let measured = Measured::newest(&repository("docs/evidence"))?;
+    let given = std::env::args_os().nth(2).map(PathBuf::from);
+    if let Some(folder) = given.as_ref().filter(|folder| !folder.is_dir()) {
+        return Err(format!("{}: no such folder of evidence files", folder.display()).into());
+    }
+    let measured = Measured::newest(&given.unwrap_or_else(|| repository("docs/evidence")))?;
     println!("times in us; measured on: {}", measured.device());
     for lesson in &LESSONS {
         let source = repository("cuda").join(lesson.stem).with_extension("cu");
@@ -97,16 +103,12 @@ impl Measured {
         Ok(Measured(found.map(|(_, lines)| lines).unwrap_or_default()))
     }
 
-    /// The name of the GPU, which the first line begins with.
     fn device(&self) -> &str {
-        self.0.first().and_then(|line| line.split(':').next()).unwrap_or("no GPU yet")
+        times::device(&self.0).unwrap_or("no GPU yet")
     }
 
     /// The microseconds of a version at a size; a dash if there are none.
     fn micros(&self, stem: &str, kernel: &str, m: usize, n: usize) -> String {
-        let title = format!("{stem} at {m} x {n}");
-        let rows = self.0.iter().skip_while(|line| **line != title).take_while(|line| !line.is_empty());
-        let row = rows.map(|row| row.split_whitespace().collect::<Vec<_>>()).find(|row| row[0] == kernel);
-        row.and_then(|row| row.get(1).map(|micros| micros.to_string())).unwrap_or("-".into())
+        times::micros(&self.0, stem, kernel, m, n).unwrap_or("-").into()
     }
 }

@@ -9,3 +9,4 @@ pub mod lessons;
 pub mod measure;
 pub mod slots;
 pub mod table;
+pub mod times;
