@@ -91,6 +91,10 @@ fn passes(device: &Device, n: usize) -> Result<Passes, String> {
     let step = StepValues::new(device, 0).map_err(told)?;
     let mut tape = Tape::new(&mut params, &step);
     let x = tape.leaf(x);
+    let gpu = x.value.gpu().cloned();
+    if let Some(gpu) = &gpu {
+        gpu.count_by_kind(true);
+    }
     let y = softsign(&mut tape, x.clone()).map_err(|error| format!("softsign: {error}"))?;
     that(y.value.dtype() == device.activations(), || {
         format!(
@@ -106,6 +110,14 @@ fn passes(device: &Device, n: usize) -> Result<Passes, String> {
     let mut gradients =
         tape.backward(vec![(y, dy)]).map_err(|error| format!("the backward pass: {error}"))?;
     let dx = gradients.take(&x).ok_or("x gets no gradient: record a node whose input is x")?;
+    if let Some(gpu) = &gpu {
+        let launched = gpu.count_by_kind(false);
+        for kernel in ["softsign_forward", "softsign_backward"] {
+            that(launched.contains_key(kernel), || {
+                format!("{kernel} is not launched: on the CUDA device the results come from your kernels")
+            })?;
+        }
+    }
     Ok(Passes { x: x_values, dy: dy_values, y: y_values, dx: host(&dx)? })
 }
 
