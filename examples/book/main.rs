@@ -57,7 +57,7 @@ const RUNS: &[(&str, Run, &str)] = &[
     ("collapse", loss::collapse, "11: features that the loss pulls into one point"),
     ("threads", threads::run, "12: threads, warps and barriers"),
     ("races", threads::races, "12: faults that the simulated GPU finds"),
-    ("lab", lab::run, "13: bytes, barriers and times of three kernels (book lab [DIR]: times of evidence files)"),
+    ("lab", lab::run, "13: counts and times of three kernels (book lab [DIR]: evidence files)"),
     ("swish", swish::run, "14: an operation of another crate, and wrong launches"),
     ("row-major", swish::row_major, "14: a row-major product by a column-major library"),
     ("pool", streams::pool, "15: a caching allocator over five steps"),
