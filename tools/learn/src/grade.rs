@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-/// Memory that an answer in Rust may ask for, in bytes.
+/// Memory that a grader and its answer may ask for, in bytes.
 const MEMORY: u64 = 8 << 30;
 
 /// Says to the grader of an operation that a check of the kernels alone failed.
@@ -67,12 +67,6 @@ pub struct Grading {
     pub limit: Option<Duration>,
 }
 
-/// A program that grades an answer, or a part of it. Its last argument will be the file of the results.
-struct Program {
-    command: Command,
-    has_memory_limit: bool,
-}
-
 impl Grading {
     /// Grades an answer: its files in the order of [`Kind::extensions`].
     ///
@@ -89,13 +83,13 @@ impl Grading {
         };
         let limit = self.limit.unwrap_or(exercise.limit);
         let (mut all, mut output) = (Vec::new(), String::new());
-        for (place, Program { mut command, has_memory_limit }) in programs.into_iter().enumerate() {
+        for (place, mut command) in programs.into_iter().enumerate() {
             let results = folder.path().join(format!("results-{place}"));
             command.arg(&results).current_dir(folder.path());
             if all.iter().any(|outcome: &Outcome| outcome.finding.is_some()) {
                 command.env(KERNELS_FAIL, "1");
             }
-            limit_resources(&mut command, limit, has_memory_limit);
+            limit_resources(&mut command, limit);
             // On a busy machine, or in an answer that sleeps, much more time than that of the processor may pass.
             let ended = child::run(&mut command, BUSY * limit)
                 .map_err(|error| format!("{}: {error}", command.get_program().to_string_lossy()))?;
@@ -106,13 +100,14 @@ impl Grading {
         Ok(Verdict::Graded { outcomes: all, output })
     }
 
-    /// The programs that grade an answer, in their order; else the messages of a compiler.
+    /// The programs that grade an answer, in their order; else the messages of a compiler. The last argument of each
+    /// will be the file of the results.
     fn programs(
         &self,
         exercise: &Exercise,
         answer: &[PathBuf],
         folder: &Path,
-    ) -> Result<Result<Vec<Program>, String>, String> {
+    ) -> Result<Result<Vec<Command>, String>, String> {
         match (exercise.kind, answer) {
             (Kind::Rust, [answer]) => self.rust_program(exercise, answer, folder),
             (Kind::Cuda, [answer]) => Ok(match gpu::compile(&self.root, &[answer])? {
@@ -138,9 +133,8 @@ impl Grading {
                     Err(messages) => return Ok(Err(messages)),
                 };
                 for program in &mut programs {
-                    // It finds the stand-ins of the CUDA libraries, which reserve much address space.
-                    program.command.envs(stand_ins.environment());
-                    program.has_memory_limit = false;
+                    // It finds the stand-ins of the CUDA libraries.
+                    program.envs(stand_ins.environment());
                 }
                 programs.insert(0, self.own_grader(exercise, &library));
                 Ok(Ok(programs))
@@ -155,25 +149,24 @@ impl Grading {
         exercise: &Exercise,
         answer: &Path,
         folder: &Path,
-    ) -> Result<Result<Vec<Program>, String>, String> {
+    ) -> Result<Result<Vec<Command>, String>, String> {
         Ok(match rust::compile(&self.root, exercise, answer, folder)? {
             Compiled::Refused(messages) => Err(messages),
-            Compiled::Program(program) => {
-                Ok(vec![Program { command: Command::new(program), has_memory_limit: true }])
-            }
+            Compiled::Program(program) => Ok(vec![Command::new(program)]),
         })
     }
 
-    /// A grader of this program. (The simulated GPU reserves more addresses than it uses memory.)
-    fn own_grader(&self, exercise: &Exercise, answer: &Path) -> Program {
+    /// A grader of this program.
+    fn own_grader(&self, exercise: &Exercise, answer: &Path) -> Command {
         let mut command = Command::new(&self.program);
         command.args(["grade", &exercise.number.to_string()]).arg(answer);
-        Program { command, has_memory_limit: false }
+        command
     }
 }
 
-/// Sets limits of the process that the command will start: the processor's time, and the memory if it has a limit.
-fn limit_resources(command: &mut Command, time: Duration, has_memory_limit: bool) {
+/// Sets limits of the process that the command will start: the processor's time, and the memory. (The simulated GPU
+/// reserves more addresses than it uses memory, so it is the writable memory that has a limit.)
+fn limit_resources(command: &mut Command, time: Duration) {
     let limit = |value| libc::rlimit { rlim_cur: value, rlim_max: value };
     let (time, memory) = (limit(time.as_secs()), limit(MEMORY));
     // SAFETY: between fork and exec only setrlimit is called, which is async-signal-safe; the limits are copied into
@@ -181,7 +174,7 @@ fn limit_resources(command: &mut Command, time: Duration, has_memory_limit: bool
     unsafe {
         command.pre_exec(move || {
             let failed = libc::setrlimit(libc::RLIMIT_CPU, &time) != 0
-                || (has_memory_limit && libc::setrlimit(libc::RLIMIT_AS, &memory) != 0);
+                || libc::setrlimit(libc::RLIMIT_DATA, &memory) != 0;
             if failed { Err(std::io::Error::last_os_error()) } else { Ok(()) }
         });
     }
