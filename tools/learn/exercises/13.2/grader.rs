@@ -117,8 +117,8 @@ fn counts(report: &Report, lab: &Report, m: u64, threads: u32) -> Finding {
     let (passed, steps) = (report.barriers, u64::from(threads.ilog2()));
     that(passed >= 2 * m * steps, || {
         format!(
-            "{passed} barriers are passed, and two trees over {threads} values have 2 x {steps} steps with a barrier \
-             each, in {m} blocks: do all threads of a block share a row?"
+            "{passed} barriers are passed, and in each block two trees over {threads} values have 2 x {steps} steps \
+             with a barrier each: do all threads of a block share a row?"
         )
     })?;
     that(passed <= lab.barriers, || {
