@@ -19,7 +19,7 @@ pub fn run() -> Result<(), Box<dyn Error>> {
     println!("1. a shape is sizes, slowest first; strides follow from it");
     for dims in [&[16, 256, 128, 3][..], &[16, 2048], &[1]] {
         let shape = Shape::try_from(dims)?;
-        println!("   {shape}: {} elements, strides {:?}", shape.len(), strides(shape));
+        println!("   {shape}: elements {}, strides {:?}", shape.len(), strides(shape));
     }
 
     println!("2. an element type has a size");

@@ -5,13 +5,13 @@ use bcreid_learn::repository;
 use std::collections::BTreeSet;
 use std::fs;
 
-/// An exercise with a grader has this line on its page; another one does not.
+/// Each exercise has a grader, and this line on its page.
 fn mark(number: &str) -> String {
     format!("\nStart: `bcreid learn start {number}`\n")
 }
 
 #[test]
-fn each_exercise_with_a_grader_is_marked_on_its_page() {
+fn each_exercise_has_a_grader() {
     let root = repository::find().unwrap();
     // This also finds an exercise that no page has.
     let exercises = exercise::all(&root).unwrap();
@@ -22,7 +22,7 @@ fn each_exercise_with_a_grader_is_marked_on_its_page() {
         let page = exercise.page.display();
         assert!(
             task.contains(&mark(&number)),
-            "{page}: exercise {number} has a grader and no line `{}`",
+            "{page}: exercise {number} has no line `{}`",
             mark(&number).trim()
         );
         assert_eq!(task.matches("\nStart: ").count(), 1, "{page}: exercise {number}");
@@ -36,6 +36,9 @@ fn each_exercise_with_a_grader_is_marked_on_its_page() {
         let text = fs::read_to_string(&path).unwrap();
         for line in text.lines().filter(|line| line.starts_with("Start: ")) {
             assert!(graded.contains(&format!("\n{line}\n")), "{}: {line}: no such exercise", path.display());
+        }
+        for number in text.lines().filter_map(|line| line.strip_prefix("### Exercise ")?.split(':').next()) {
+            assert!(graded.contains(&mark(number)), "{}: exercise {number} has no grader", path.display());
         }
     }
 }

@@ -22,6 +22,10 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
+    if words.iter().any(|word| ["-h", "--help"].contains(&word.as_str())) {
+        println!("{}", options::USAGE);
+        return ExitCode::SUCCESS;
+    }
     let done = Options::parse(&words).and_then(|options| match &options.stop {
         Some(stop) => debug(stop, &options),
         None => launch(&options),

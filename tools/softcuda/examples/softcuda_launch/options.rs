@@ -4,7 +4,7 @@ use softcuda::Dim3;
 use std::error::Error;
 use std::path::PathBuf;
 
-const USAGE: &str = "usage: softcuda_launch [OPTIONS] FILE KERNEL GRID BLOCK ARGUMENT...
+pub const USAGE: &str = "usage: softcuda_launch [OPTIONS] FILE KERNEL GRID BLOCK ARGUMENT...
   --stop BLOCK:THREAD  open gdb, stopped at the kernel's first line in this thread, such as 1,0,0:3,0,0
   --script FILE        with --stop: gdb runs these commands and ends
   --trace FILE.svg     draw what one block does: who waits where, and the memory of each access
