@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::svg::Drawing;
+use super::svg::{Drawing, MARGIN, short, thousands};
 use super::times::{Passed, State, Times};
 use super::{Trace, Wait, memory};
 
 const WIDTH: f64 = 890.0;
-pub const MARGIN: f64 = 20.0;
 const LEFT: f64 = 140.0;
 /// The room for the rows of all threads, where they are many.
 const HEIGHT: f64 = 400.0;
@@ -88,7 +87,7 @@ fn threads(drawing: &mut Drawing, times: &Times, top: f64) -> f64 {
     let of_all = if times.is_cut { "the first " } else { "" };
     let axis = format!(
         "{of_all}{} runs of a thread, one behind the other, from left to right",
-        memory::thousands(u64::from(times.end))
+        thousands(u64::from(times.end))
     );
     drawing.text(LEFT, bottom + 20.0, "soft", &axis);
     bottom + 30.0
@@ -142,9 +141,4 @@ fn waits(drawing: &mut Drawing, times: &Times, lost: u64, mut y: f64) -> f64 {
         drawing.text(LEFT, y, "soft", &line);
     }
     y + 16.0
-}
-
-/// A place in the source without its folders.
-pub fn short(place: &str) -> &str {
-    place.rsplit('/').next().unwrap_or(place)
 }

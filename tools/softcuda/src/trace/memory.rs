@@ -1,8 +1,7 @@
 //! The lower part of the picture: for each array, which of its pieces each access of a warp touches.
 
 use super::accesses::WarpAccess;
-use super::draw::{MARGIN, short};
-use super::svg::Drawing;
+use super::svg::{Drawing, MARGIN, short, thousands};
 use super::{AccessKind, Array, Trace};
 
 /// Memory is moved in lines of so many bytes.
@@ -141,13 +140,5 @@ impl<'l> Columns<'l> {
             let name = if index == 0 { format!("line {line}") } else { line.to_string() };
             drawing.text(CELLS + self.line_width() * index as f64, y, "soft", &name);
         }
-    }
-}
-
-/// 2048 as `2,048`.
-pub fn thousands(number: u64) -> String {
-    match number {
-        0..1000 => number.to_string(),
-        _ => format!("{},{:03}", thousands(number / 1000), number % 1000),
     }
 }

@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+pub const MARGIN: f64 = 20.0;
+
 /// Colours by name, light and dark. No two that stand side by side differ in red and green alone.
 const COLOURS: [(&str, &str, &str); 9] = [
     ("paper", "#ffffff", "#161b22"),
@@ -119,4 +121,17 @@ fn number(value: f64) -> f64 {
 
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+/// A place in the source without its folders.
+pub fn short(place: &str) -> &str {
+    place.rsplit('/').next().unwrap_or(place)
+}
+
+/// 2048 as `2,048`.
+pub fn thousands(number: u64) -> String {
+    match number {
+        0..1000 => number.to_string(),
+        _ => format!("{},{:03}", thousands(number / 1000), number % 1000),
+    }
 }
