@@ -1,15 +1,15 @@
 //! Feature extraction: pool5 of an image, optionally with that of its mirror image added, L2-normalised.
 
 use super::activation::FeatureMap;
-use super::forward;
+use super::forward::Frozen;
 use super::tracklets::TrackletPool;
-use crate::autograd::{Params, Tape};
+use crate::autograd::Params;
 use crate::config::Config;
 use crate::console::counted;
 use crate::data::{BadImages, Dataset, ImageStream, Images, Labels, Part, Sample, StreamOptions};
 use crate::device::Device;
 use crate::model::Model;
-use crate::ops::batchnorm::Statistics;
+use crate::model::folded::FoldedResNet;
 use crate::run::weight_file;
 use crate::weights::provenance::WeightsFile;
 use crate::weights::{About, Features, NetworkFile, Origin, normalise_rows};
@@ -23,6 +23,8 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub struct Extractor {
     model: Model,
+    /// The backbone for the CPU, if the device is one and the layers can be folded.
+    folded: Option<FoldedResNet>,
     params: Params,
     config: Config,
     device: Device,
@@ -48,10 +50,12 @@ impl Extractor {
         let file = NetworkFile::open(&path)?;
         let config = file.config().clone();
         let (model, params) = file.network(device)?;
+        let folded = FoldedResNet::new(&model.backbone, &params)?;
         let (fingerprint, device, file) = (file.fingerprint(), device.clone(), Arc::new(file.weights_file()));
         let (bad_images, skipped) = (BadImages::Refuse, Vec::new());
         Ok(Extractor {
             model,
+            folded,
             params,
             device,
             batch: default_batch(&config),
@@ -230,11 +234,11 @@ impl Extractor {
         let behind = self.model.projection(&self.params)?.map(Arc::new);
         let mut maps = Vec::with_capacity(images.len());
         let mut stream = ImageStream::new(images.clone(), options, &self.device)?;
+        let folded = self.folded.as_ref();
+        let mut frozen = Frozen { model: &self.model, folded, params: &mut self.params };
         for batch in stream.by_ref() {
             let batch = batch?;
-            let mut tape = Tape::no_grad(&mut self.params)?;
-            let pixels = tape.constant(batch.pixels);
-            let map = self.model.backbone.feature_map(&mut tape, pixels, Statistics::Frozen)?.value;
+            let map = frozen.feature_map(batch.pixels)?;
             let &[_, height, width, channels] = map.shape().dims() else {
                 unreachable!("a feature map has four dimensions")
             };
@@ -271,11 +275,12 @@ impl Extractor {
             ..StreamOptions::new(self.config.image_input())
         };
         let (all, mut read) = (images.len(), 0);
-        let skipped =
-            forward::for_each_batch(&self.model, &mut self.params, images, options, |images, rows| {
-                read += images.len();
-                take(images, rows)
-            })?;
+        let folded = self.folded.as_ref();
+        let mut frozen = Frozen { model: &self.model, folded, params: &mut self.params };
+        let skipped = frozen.for_each_batch(images, options, |images, rows| {
+            read += images.len();
+            take(images, rows)
+        })?;
         if let Some((_, first)) = skipped.first()
             && read == 0
         {

@@ -5,7 +5,7 @@
 //! training step has the same bits with and without evaluations in front of it.
 
 use super::extract::default_batch;
-use super::forward;
+use super::forward::Frozen;
 use super::tracklets::TrackletPool;
 use super::{Protocol, Report, evaluate};
 use crate::autograd::Params;
@@ -17,6 +17,7 @@ use crate::data::{
 };
 use crate::error::Remedy;
 use crate::model::Model;
+use crate::model::folded::FoldedResNet;
 use crate::weights::{Features, normalise_rows};
 use crate::{Error, Result};
 use std::collections::{HashMap, HashSet};
@@ -171,8 +172,10 @@ impl TestImages {
     /// [`Error::Data`] if the features cannot be ranked, because they are all equal or not finite; errors of the device.
     pub fn evaluate(&self, model: &Model, params: &mut Params) -> Result<Report> {
         let device = params.device().clone();
-        let query = self.features(&self.query, model, params)?;
-        let gallery = self.features(&self.gallery, model, params)?;
+        let folded = FoldedResNet::new(&model.backbone, params)?;
+        let mut frozen = Frozen { model, folded: folded.as_ref(), params };
+        let query = self.features(&self.query, &mut frozen)?;
+        let gallery = self.features(&self.gallery, &mut frozen)?;
         evaluate(&query, &gallery, &self.protocol, &device)
     }
 
@@ -182,13 +185,13 @@ impl TestImages {
         (size(&self.query), size(&self.gallery))
     }
 
-    fn features(&self, part: &TestPart, model: &Model, params: &mut Params) -> Result<Features> {
-        let dim = model.features();
+    fn features(&self, part: &TestPart, frozen: &mut Frozen<'_>) -> Result<Features> {
+        let dim = frozen.model.features();
         let mut pool = TrackletPool::new(part.tracklets.as_deref().unwrap_or_default(), dim);
         let (mut rows, mut kept) = (Vec::new(), Vec::new());
         let in_cache = part.readable.iter().map(|(_, at)| *at).collect();
         let images = Images::Cached(self.cache.clone(), in_cache);
-        forward::for_each_batch(model, params, images, self.options.clone(), |images, features| {
+        frozen.for_each_batch(images, self.options.clone(), |images, features| {
             let numbers = images.iter().map(|i| part.readable[*i].0);
             match part.tracklets {
                 Some(_) => {

@@ -1,5 +1,5 @@
 //! The network: ResNet from conv1 to its last feature map ([`resnet`]), its [`pooling`] to pool5, an optional
-//! [`embedding`], an optional [`neck`], and the two-branch head ([`head`]).
+//! [`embedding`], an optional [`neck`], and the two-branch head ([`head`]). On the CPU inference uses a [`folded`] backbone.
 //!
 //! A [`Model`] holds the structure and the parameters' ids; the parameters' values are in [`Params`]. The names are
 //! torchvision's, so that a weight file needs no renaming.
@@ -8,6 +8,7 @@
 
 pub mod attributes;
 pub mod embedding;
+pub mod folded;
 pub mod head;
 pub mod neck;
 pub mod pooling;
@@ -124,7 +125,16 @@ impl Model {
     /// # Errors
     /// If the input is too small for the network's strides.
     pub fn embed(&self, tape: &mut Tape<'_>, pixels: Var) -> Result<Var> {
-        let pool5 = self.pool5(tape, pixels, Statistics::Frozen)?;
+        let map = self.backbone.feature_map(tape, pixels, Statistics::Frozen)?;
+        self.embed_map(tape, map)
+    }
+
+    /// Computes the features of [`Model::embed`] from the last feature map.
+    ///
+    /// # Errors
+    /// If the map has another number of channels.
+    pub fn embed_map(&self, tape: &mut Tape<'_>, map: Var) -> Result<Var> {
+        let pool5 = self.pooling.forward(tape, map)?;
         Ok(self.behind(tape, pool5, Statistics::Frozen)?.neck)
     }
 

@@ -142,7 +142,7 @@ impl ConvBn {
         }
     }
 
-    fn forward(
+    pub(super) fn forward(
         &self,
         tape: &mut Tape<'_>,
         x: Var,

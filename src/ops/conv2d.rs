@@ -11,6 +11,7 @@
 //! The output is `[N, P, Q, K]` with P = (H + 2p - R) / t + 1, Q likewise. On the CPU, fprop and dgrad are one implicit
 //! GEMM (`implicit_gemm`), wgrad is another (`filter_gradient`), and 3 x 3 filters at stride 1 use an algorithm with
 //! fewer multiplications (`winograd`). None of them unfolds the image in memory (im2col). On a GPU cuDNN computes all.
+//! Inference on the CPU packs the filters once (`packed`).
 //!
 //! Book: [chapter 7](../../../../../docs/book/src/07-convolution.md).
 
@@ -18,8 +19,12 @@ mod cuda;
 mod cudnn;
 mod filter_gradient;
 mod implicit_gemm;
+mod packed;
 mod transforms;
 mod winograd;
+
+use packed::Finish;
+pub use packed::{PackedConv, conv2d_packed};
 
 use crate::autograd::{Backward, Sinks, Tape, Var};
 use crate::device::cuda::cudnn::{COLOURS, padded_channels};

@@ -1,3 +1,4 @@
+mod packed;
 mod padded;
 
 use crate::golden;

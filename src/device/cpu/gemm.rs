@@ -4,7 +4,7 @@
 //! columns side by side, and reads A in place. Each element of C is one chain of multiply-adds in the order of the
 //! depth: it depends neither on the other rows and columns nor on the number of threads.
 
-use super::microkernel::{COLS, Depth, Place, Start, microkernel, tiled};
+use super::microkernel::{COLS, Depth, Start, microkernel, tiled};
 use crate::element::GradMode;
 use rayon::prelude::*;
 
@@ -167,13 +167,14 @@ impl Task<'_> {
         }
         let b = std::array::from_fn(|p| &panels[p * depth * COLS..][..depth * COLS]);
         let mut tile = [[[0.0; COLS]; P]; R];
-        let at = Place { rows: std::array::from_fn(|i| i * P * COLS), panel: COLS };
+        let rows = std::array::from_fn(|i| i * P * COLS);
         for (i, c) in self.c.chunks_mut(R).enumerate() {
             // Rows behind the last one are the last one: their products are not used.
             let row = |j: usize| a.row(self.first_row + i * R + j.min(c.len() - 1));
-            let k_segments = &[std::array::from_fn(row)];
+            let k_segment = std::array::from_fn(row);
+            let k_segments = std::slice::from_ref(&k_segment);
             let a = Depth { k_segments, first: 0, count: depth, step: a.col_stride };
-            microkernel::<R, P>(a, b, Start::Zero, tile.as_flattened_mut().as_flattened_mut(), at);
+            microkernel::<R, P>(&a, &b, Start::Zero, tile.as_flattened_mut().as_flattened_mut(), &rows, COLS);
             for (c, tile) in c.iter_mut().zip(&tile) {
                 mode.store(c, tile.as_flattened()[..c.len()].iter().copied());
             }

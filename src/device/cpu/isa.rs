@@ -14,7 +14,7 @@ pub enum Isa {
     Portable,
     /// AVX2 and FMA: registers of 8 values.
     Avx2,
-    /// AVX-512 (the extension F): registers of 16 values, where they pay; AVX2 elsewhere.
+    /// AVX-512 with the extensions BW, DQ, F and VL: 32 registers of 16 values.
     Avx512,
 }
 
@@ -37,7 +37,11 @@ impl Isa {
         return match self {
             Isa::Portable => true,
             Isa::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
-            Isa::Avx512 => Isa::Avx2.is_here() && is_x86_feature_detected!("avx512f"),
+            Isa::Avx512 => {
+                let parts = is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vl");
+                let wide = is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx512dq");
+                Isa::Avx2.is_here() && parts && wide
+            }
         };
         #[cfg(not(target_arch = "x86_64"))]
         return self == Isa::Portable;

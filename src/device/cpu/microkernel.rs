@@ -45,15 +45,6 @@ pub struct Depth<'a, const R: usize> {
     pub step: usize,
 }
 
-/// The place of a tile in C: element j of panel p of row i is at `rows[i] + p * panel + j`.
-#[derive(Clone, Copy, Debug)]
-pub struct Place<const R: usize> {
-    /// The first element of each row.
-    pub rows: [usize; R],
-    /// The distance between the panels of a row, in elements.
-    pub panel: usize,
-}
-
 /// Calls a function that is generic over the rows and panels of a register tile, with those of the machine.
 macro_rules! tiled {
     ($($function:ident).+ ($($argument:expr),* $(,)?)) => {
@@ -65,51 +56,59 @@ macro_rules! tiled {
 }
 pub(crate) use tiled;
 
-/// Computes one tile of C. Each slice of `b` is a panel: sixteen columns for each step of the depth.
+/// Computes one tile of C: element j of panel p of row i is at `rows[i] + p * panel + j`. Each slice of `b` is a panel:
+/// sixteen columns for each step of the depth.
+///
+/// Arguments are passed by reference. A copy would load two words at once that were just stored one by one; the processor
+/// cannot forward such stores, and waits until they and all stores of the tile before have reached the cache.
 ///
 /// # Panics
 /// If a slice is too short.
+#[inline]
 pub fn microkernel<const R: usize, const P: usize>(
-    a: Depth<'_, R>,
-    b: [&[f32]; P],
+    a: &Depth<'_, R>,
+    b: &[&[f32]; P],
     start: Start<'_, P>,
     c: &mut [f32],
-    at: Place<R>,
+    rows: &[usize; R],
+    panel: usize,
 ) {
+    let Depth { first, count, step, .. } = *a;
     // A product of depth 0 reads no K segment: `first` need not be the index of an element then.
-    let a = if a.count == 0 { Depth { k_segments: &[], ..a } } else { a };
-    let Depth { k_segments, first, count, step } = a;
+    let k_segments = if count == 0 { &[] } else { a.k_segments };
     let last = count.saturating_sub(1).checked_mul(step).and_then(|last| last.checked_add(first));
     let reaches = |row: &&[f32]| last.is_some_and(|last| last < row.len());
     assert!(k_segments.iter().flatten().all(reaches), "a row of A is too short");
     let needed = k_segments.len().checked_mul(count).and_then(|steps| steps.checked_mul(COLS));
     assert!(needed.is_some_and(|needed| b.iter().all(|b| needed <= b.len())), "B is too short");
-    let across = P.saturating_sub(1).checked_mul(at.panel).and_then(|across| across.checked_add(COLS));
+    let across = P.saturating_sub(1).checked_mul(panel).and_then(|across| across.checked_add(COLS));
     let highest = across.and_then(|across| c.len().checked_sub(across));
     assert!(
-        highest.is_some_and(|highest| at.rows.iter().all(|&at| at <= highest)),
+        highest.is_some_and(|highest| rows.iter().all(|&row| row <= highest)),
         "a row of C reaches past its buffer"
     );
     #[cfg(target_arch = "x86_64")]
     match isa() {
         // SAFETY: `isa` returns what the machine has, and the assertions above are the functions' other requirements.
-        Isa::Avx512 => return unsafe { avx512(a, b, start, c, at) },
-        Isa::Avx2 => return unsafe { avx2(a, b, start, c, at) },
+        Isa::Avx512 => return unsafe { avx512(k_segments, a, b, start, c, rows, panel) },
+        Isa::Avx2 => return unsafe { avx2(k_segments, a, b, start, c, rows, panel) },
         Isa::Portable => {}
     }
-    portable(a, b, start, c, at);
+    portable(k_segments, a, b, start, c, rows, panel);
 }
 
 /// The micro-kernel in plain loops.
 fn portable<const R: usize, const P: usize>(
-    a: Depth<'_, R>,
-    b: [&[f32]; P],
+    k_segments: &[Rows<'_, R>],
+    a: &Depth<'_, R>,
+    b: &[&[f32]; P],
     start: Start<'_, P>,
     c: &mut [f32],
-    at: Place<R>,
+    rows: &[usize; R],
+    panel: usize,
 ) {
-    for (p, b) in b.into_iter().enumerate() {
-        let at = at.rows.map(|row| row + p * at.panel);
+    for (p, b) in b.iter().enumerate() {
+        let at = rows.map(|row| row + p * panel);
         let mut sums = [[0.0f32; COLS]; R];
         for (sums, at) in sums.iter_mut().zip(at) {
             match start {
@@ -119,7 +118,7 @@ fn portable<const R: usize, const P: usize>(
             }
         }
         let mut b = b.chunks_exact(COLS);
-        for rows in a.k_segments {
+        for rows in k_segments {
             for i in 0..a.count {
                 let b = b.next().expect("B has sixteen columns for each step");
                 for (sums, row) in sums.iter_mut().zip(rows) {
@@ -137,19 +136,22 @@ fn portable<const R: usize, const P: usize>(
 /// The micro-kernel for AVX2 and FMA, one panel at a time.
 ///
 /// # Safety
-/// The machine must have AVX2 and FMA. If `a` has K segments, its count must be at least 1 and each slice must hold
-/// element `first + (count - 1) * step`; each of `b` must hold sixteen elements for each step of each K segment, and
-/// `c` sixteen from each place of `at` on. No sum or product in these conditions may exceed a `usize`.
+/// The machine must have AVX2 and FMA. If there are K segments, the count of `a` must be at least 1 and each slice must
+/// hold element `first + (count - 1) * step`; each of `b` must hold sixteen elements for each step of each K segment,
+/// and `c` sixteen for each panel of each row. No sum or product in these conditions may exceed a `usize`.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
 unsafe fn avx2<const R: usize, const P: usize>(
-    a: Depth<'_, R>,
-    b: [&[f32]; P],
+    k_segments: &[Rows<'_, R>],
+    a: &Depth<'_, R>,
+    b: &[&[f32]; P],
     start: Start<'_, P>,
     c: &mut [f32],
-    at: Place<R>,
+    rows: &[usize; R],
+    panel: usize,
 ) {
     use std::arch::x86_64::*;
+    let (first, count, step, c) = (a.first, a.count, a.step, c.as_mut_ptr());
     // SAFETY: the caller guarantees the machine and the lengths. Rows of A are read at `first + i * step` for
     // i below `count`; `b` advances by sixteen for each step, at most to the end of its slice; rows of C are read and
     // written sixteen elements from their places on. Loads and stores are unaligned.
@@ -164,30 +166,30 @@ unsafe fn avx2<const R: usize, const P: usize>(
                 }
                 Start::Add => {
                     for i in 0..R {
-                        let c = c.as_ptr().add(at.rows[i] + p * at.panel);
+                        let c = c.add(rows[i] + p * panel);
                         sums[i] = [_mm256_loadu_ps(c), _mm256_loadu_ps(c.add(8))];
                     }
                 }
             }
             let mut b = b[p].as_ptr();
             // ANCHOR: loop
-            for rows in a.k_segments {
-                let rows = rows.map(|row| row.as_ptr().add(a.first));
+            for rows in k_segments {
+                let rows = rows.map(|row| row.as_ptr().add(first));
                 let mut at = 0;
-                for _ in 0..a.count {
+                for _ in 0..count {
                     let (b0, b1) = (_mm256_loadu_ps(b), _mm256_loadu_ps(b.add(8)));
                     for i in 0..R {
                         let x = _mm256_broadcast_ss(&*rows[i].add(at));
                         sums[i][0] = _mm256_fmadd_ps(x, b0, sums[i][0]);
                         sums[i][1] = _mm256_fmadd_ps(x, b1, sums[i][1]);
                     }
-                    at += a.step;
+                    at += step;
                     b = b.add(COLS);
                 }
             }
             // ANCHOR_END: loop
             for i in 0..R {
-                let c = c.as_mut_ptr().add(at.rows[i] + p * at.panel);
+                let c = c.add(rows[i] + p * panel);
                 _mm256_storeu_ps(c, sums[i][0]);
                 _mm256_storeu_ps(c.add(8), sums[i][1]);
             }
@@ -202,13 +204,16 @@ unsafe fn avx2<const R: usize, const P: usize>(
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f")]
 unsafe fn avx512<const R: usize, const P: usize>(
-    a: Depth<'_, R>,
-    b: [&[f32]; P],
+    k_segments: &[Rows<'_, R>],
+    a: &Depth<'_, R>,
+    b: &[&[f32]; P],
     start: Start<'_, P>,
     c: &mut [f32],
-    at: Place<R>,
+    rows: &[usize; R],
+    panel: usize,
 ) {
     use std::arch::x86_64::*;
+    let (first, count, step, c) = (a.first, a.count, a.step, c.as_mut_ptr());
     // SAFETY: as in `avx2`; an offset of all panels is at most the length of the shortest one.
     unsafe {
         let mut sums = [[_mm512_setzero_ps(); P]; R];
@@ -217,19 +222,18 @@ unsafe fn avx512<const R: usize, const P: usize>(
                 sums[i][p] = match start {
                     Start::Zero => _mm512_setzero_ps(),
                     Start::Row(rows) => _mm512_loadu_ps(rows[p].as_ptr()),
-                    Start::Add => _mm512_loadu_ps(c.as_ptr().add(at.rows[i] + p * at.panel)),
+                    Start::Add => _mm512_loadu_ps(c.add(rows[i] + p * panel)),
                 };
             }
         }
-        let b = b.map(|b| b.as_ptr());
         let mut offset = 0;
-        for rows in a.k_segments {
-            let rows = rows.map(|row| row.as_ptr().add(a.first));
+        for rows in k_segments {
+            let rows = rows.map(|row| row.as_ptr().add(first));
             let mut at = 0;
-            for _ in 0..a.count {
+            for _ in 0..count {
                 let mut columns = [_mm512_setzero_ps(); P];
                 for p in 0..P {
-                    columns[p] = _mm512_loadu_ps(b[p].add(offset));
+                    columns[p] = _mm512_loadu_ps(b[p].as_ptr().add(offset));
                 }
                 for i in 0..R {
                     let x = _mm512_set1_ps(*rows[i].add(at));
@@ -237,13 +241,13 @@ unsafe fn avx512<const R: usize, const P: usize>(
                         sums[i][p] = _mm512_fmadd_ps(x, columns[p], sums[i][p]);
                     }
                 }
-                at += a.step;
+                at += step;
                 offset += COLS;
             }
         }
         for i in 0..R {
             for p in 0..P {
-                _mm512_storeu_ps(c.as_mut_ptr().add(at.rows[i] + p * at.panel), sums[i][p]);
+                _mm512_storeu_ps(c.add(rows[i] + p * panel), sums[i][p]);
             }
         }
     }
@@ -263,8 +267,9 @@ mod tests {
         let rows = [[&data[..]; R]; 4];
         let good = Depth { k_segments: &rows[..1], first: 0, count: 4, step: 1 };
         let runs = |a: Depth<'_, R>, row: usize, panel: usize| {
-            let (mut c, at) = ([0.0; 48], Place { rows: [row; R], panel });
-            catch_unwind(AssertUnwindSafe(|| microkernel(a, [&b, &b], Start::Zero, &mut c, at))).is_ok()
+            let mut c = [0.0; 48];
+            let run = || microkernel(&a, &[&b, &b], Start::Zero, &mut c, &[row; R], panel);
+            catch_unwind(AssertUnwindSafe(run)).is_ok()
         };
         assert!(runs(good, 0, 16) && runs(good, 16, 16) && runs(good, 0, 32) && runs(good, 32, 0));
         assert!(!runs(good, 17, 16) && !runs(good, usize::MAX - 8, 16));
@@ -273,11 +278,9 @@ mod tests {
         assert!(!runs(Depth { first: usize::MAX, ..good }, 0, 16));
         assert!(!runs(Depth { step: usize::MAX / 3 + 1, ..good }, 0, 16));
         assert!(!runs(Depth { k_segments: &rows, count: usize::MAX / 64 + 1, step: 0, ..good }, 0, 16));
-        let (mut c, at) = ([0.0; 48], Place { rows: [0; R], panel: 16 });
-        let short = catch_unwind(AssertUnwindSafe(|| {
-            microkernel(good, [&b, &b[1..]], Start::Zero, &mut c, at);
-        }));
-        assert!(short.is_err());
+        let mut c = [0.0; 48];
+        let short = || microkernel(&good, &[&b, &b[1..]], Start::Zero, &mut c, &[0; R], 16);
+        assert!(catch_unwind(AssertUnwindSafe(short)).is_err());
     }
 
     /// A product of depth 0 is the start alone, wherever its first element would lie.
@@ -285,29 +288,31 @@ mod tests {
     fn an_empty_depth_leaves_the_start() {
         let rows = [[&[][..]; R]];
         let a = Depth { k_segments: &rows, first: usize::MAX, count: 0, step: 1 };
-        let (mut c, at) = ([3.0; COLS], Place { rows: [0; R], panel: 0 });
-        microkernel(a, [&[]], Start::Add, &mut c, at);
+        let mut c = [3.0; COLS];
+        microkernel(&a, &[&[]], Start::Add, &mut c, &[0; R], 0);
         assert_eq!(c, [3.0; COLS]);
-        microkernel(a, [&[]], Start::Row(&[[2.0; COLS]]), &mut c, at);
+        microkernel(&a, &[&[]], Start::Row(&[[2.0; COLS]]), &mut c, &[0; R], 0);
         assert_eq!(c, [2.0; COLS]);
     }
 
     /// The kernel of one instruction set.
     fn run<const R: usize, const P: usize>(
         isa: Isa,
-        a: Depth<'_, R>,
-        b: [&[f32]; P],
+        a: &Depth<'_, R>,
+        b: &[&[f32]; P],
         start: Start<'_, P>,
         c: &mut [f32],
-        at: Place<R>,
+        rows: &[usize; R],
+        panel: usize,
     ) {
+        let k_segments = a.k_segments;
         match isa {
-            Isa::Portable => portable(a, b, start, c, at),
+            Isa::Portable => portable(k_segments, a, b, start, c, rows, panel),
             // SAFETY: the caller has looked for the instruction set; `check` gives slices that are long enough.
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx2 => unsafe { avx2(a, b, start, c, at) },
+            Isa::Avx2 => unsafe { avx2(k_segments, a, b, start, c, rows, panel) },
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 => unsafe { avx512(a, b, start, c, at) },
+            Isa::Avx512 => unsafe { avx512(k_segments, a, b, start, c, rows, panel) },
             #[cfg(not(target_arch = "x86_64"))]
             _ => unreachable!("no such instruction set here"),
         }
@@ -326,11 +331,11 @@ mod tests {
         let k_segments: [Rows<'_, R>; 2] =
             std::array::from_fn(|s| std::array::from_fn(|i| &data[31 * i + 60 * s..]));
         let a = Depth { k_segments: &k_segments, first: 2, count: 9, step: 3 };
-        let at = Place { rows: std::array::from_fn(|i| 20 * i), panel: APART };
+        let rows = std::array::from_fn(|i| 20 * i);
         let mut bits = Vec::new();
         for start in [Start::Zero, Start::Row(&bias), Start::Add] {
             let mut c = old.clone();
-            run(isa, a, b, start, &mut c, at);
+            run(isa, &a, &b, start, &mut c, &rows, APART);
             for (at, &got) in c.iter().enumerate() {
                 let (p, i, j) = (at / APART, at % APART / 20, at % APART % 20);
                 if i >= R || j >= COLS {

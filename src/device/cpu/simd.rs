@@ -1,4 +1,4 @@
-//! Vectorised loops: each is compiled twice, for the baseline of the target and for AVX2 with FMA.
+//! Vectorised loops: each is compiled for the baseline of the target, for AVX2 with FMA, and for AVX-512.
 
 use super::isa::{Isa, isa};
 use crate::element::GradMode;
@@ -7,7 +7,8 @@ use std::ops::{Add, Mul, Sub};
 /// The number of values in [`Lanes`].
 pub const LANES: usize = 8;
 
-/// Eight f32 values: inside of [`vectorized`] a vector register, where the machine has AVX2.
+/// Eight f32 values: inside of [`vectorized`] a vector register, where the machine has AVX2. (With AVX-512 there are
+/// twice as many of these registers.)
 #[derive(Clone, Copy, Debug)]
 #[repr(align(32))]
 pub struct Lanes([f32; LANES]);
@@ -86,19 +87,26 @@ impl Mul<f32> for Lanes {
     }
 }
 
-/// Runs `work`, compiled for AVX2 and FMA when the machine has them. Only inlined code is compiled so: mark the
-/// closure and the functions it calls `#[inline(always)]`.
+/// Runs `work`, compiled for the widest instruction set of the machine ([`isa`]). Only inlined code is compiled so: mark
+/// the closure and the functions it calls `#[inline(always)]`. Products and sums are rounded one by one in each version,
+/// in the order of the source, so all give the same bits.
 #[inline(always)]
 pub fn vectorized<T>(work: impl FnOnce() -> T) -> T {
     #[cfg(target_arch = "x86_64")]
     {
         #[target_feature(enable = "avx2,fma")]
-        fn wide<T>(work: impl FnOnce() -> T) -> T {
+        fn avx2<T>(work: impl FnOnce() -> T) -> T {
             work()
         }
-        if isa() != Isa::Portable {
-            // SAFETY: `isa` returns what the machine has, and all but the portable loops need AVX2 and FMA.
-            return unsafe { wide(work) };
+        #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")]
+        fn avx512<T>(work: impl FnOnce() -> T) -> T {
+            work()
+        }
+        match isa() {
+            // SAFETY: `isa` returns what the machine has.
+            Isa::Avx512 => return unsafe { avx512(work) },
+            Isa::Avx2 => return unsafe { avx2(work) },
+            Isa::Portable => {}
         }
     }
     work()

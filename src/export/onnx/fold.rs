@@ -1,12 +1,8 @@
-//! Folding of batch normalisation into the convolution before it.
-//!
-//! With running statistics, gamma (w x + b - mean) / sqrt(var + eps) + beta is again a convolution: filters g w and
-//! bias g (b - mean) + beta, with g = gamma / sqrt(var + eps) for each output channel. The folded weights are
-//! computed in f64 and rounded once; a runtime saves one pass over every activation.
+//! Folded convolutions in ONNX's order.
 
 use crate::autograd::Params;
+use crate::model::folded;
 use crate::model::resnet::ConvBn;
-use crate::ops::batchnorm::EPS;
 
 /// Filters and bias of a folded convolution.
 #[derive(Clone, Debug)]
@@ -41,47 +37,23 @@ impl Folded {
     pub fn new(layer: &ConvBn, params: &Params, reversed: bool) -> Result<Self, String> {
         let weight = params.get(layer.weight);
         let name = weight.name.strip_suffix(".weight").unwrap_or(&weight.name).to_string();
-        let [k, r, s, c] = weight.value.shape().nhwc().expect("filters have four dimensions");
-        let [gamma, beta] = [layer.gamma, layer.beta].map(|id| params.get(id).value.f32());
-        let [mean, var] = [layer.mean, layer.var].map(|id| params.buffer(id).f32());
-        let bias = layer.bias.map(|id| params.get(id).value.f32());
-
+        let [k, r, s, channels] = weight.value.shape().nhwc().expect("filters have four dimensions");
         let instance = layer.instance.map(|own| {
             let [gamma, beta] = [own.gamma, own.beta].map(|id| params.get(id).value.f32().to_vec());
             FoldedInstance { gamma, beta }
         });
-        // The channels of an instance normalisation, in front of the others, stay as they are.
-        let before = instance.as_ref().map_or(0, |own| own.gamma.len());
-        let gain = |k: usize| match k.checked_sub(before) {
-            None => 1.0,
-            Some(k) => f64::from(gamma[k]) / (f64::from(var[k]) + f64::from(EPS)).sqrt(),
+        let Some(folding) = folded::Folded::new(layer, params) else {
+            return Err(format!(
+                "{name}: folding the batch normalisation gives non-finite weights (is a running variance below 0?)"
+            ));
         };
-        let filters = weight.value.f32();
-        let mut folded = Vec::with_capacity(filters.len());
+        let mut filters = Vec::with_capacity(folding.filters.len());
         for k in 0..k {
-            let gain = gain(k);
-            for c in (0..c).map(|at| if reversed { c - 1 - at } else { at }) {
-                folded.extend((0..r * s).map(|tap| {
-                    let w = filters[(k * r * s + tap) * weight.value.shape().last() + c];
-                    (gain * f64::from(w)) as f32
-                }));
+            for c in (0..channels).map(|at| if reversed { channels - 1 - at } else { at }) {
+                filters.extend((0..r * s).map(|tap| folding.filters[(k * r * s + tap) * channels + c]));
             }
         }
-        let bias: Vec<f32> = (0..k)
-            .map(|k| {
-                let b = bias.map_or(0.0, |bias| f64::from(bias[k]));
-                match k.checked_sub(before) {
-                    None => b as f32,
-                    Some(own) => (gain(k) * (b - f64::from(mean[own])) + f64::from(beta[own])) as f32,
-                }
-            })
-            .collect();
-        match bias.iter().chain(&folded).all(|v| v.is_finite()) {
-            true => Ok(Folded { name, shape: [k, c, r, s], weight: folded, bias, instance }),
-            false => Err(format!(
-                "{name}: folding the batch normalisation gives non-finite weights (is a running variance below 0?)"
-            )),
-        }
+        Ok(Folded { name, shape: [k, channels, r, s], weight: filters, bias: folding.bias, instance })
     }
 }
 
@@ -92,6 +64,7 @@ mod tests {
     use crate::config::{Arch, Model, Wiring};
     use crate::device::Device;
     use crate::model::resnet::{ResNet, Spec};
+    use crate::ops::batchnorm::EPS;
 
     /// conv1 of Caffe's wiring, with bias, normalisation and reversed input channels.
     #[test]

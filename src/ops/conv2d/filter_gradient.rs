@@ -10,7 +10,7 @@
 use super::Geometry;
 use super::implicit_gemm::{FEW_CHANNELS, pad_images};
 use crate::device::Device;
-use crate::device::cpu::microkernel::{COLS, Depth, Place, Start, microkernel, tiled};
+use crate::device::cpu::microkernel::{COLS, Depth, Start, microkernel, tiled};
 use crate::element::GradMode;
 use crate::tensor::Tensor;
 use rayon::prelude::*;
@@ -166,9 +166,10 @@ fn task<const R: usize, const P: usize>(
             let b = std::array::from_fn(|p| &packed_x[p * BLOCK * COLS..][..block.len() * COLS]);
             for (i, a) in packed_dy.chunks_exact(block.len() * R).take(height / R).enumerate() {
                 let k_segment = std::array::from_fn(|i| &a[i..]);
-                let a = Depth { k_segments: &[k_segment], first: 0, count: block.len(), step: R };
-                let at = Place { rows: std::array::from_fn(|j| (i * R + j) * COLS), panel: of_panel };
-                microkernel::<R, P>(a, b, start, sums, at);
+                let k_segments = std::slice::from_ref(&k_segment);
+                let a = Depth { k_segments, first: 0, count: block.len(), step: R };
+                let rows = std::array::from_fn(|j| (i * R + j) * COLS);
+                microkernel::<R, P>(&a, &b, start, sums, &rows, of_panel);
             }
         }
     }

@@ -14,9 +14,9 @@
 //!
 //! Book: [chapter 7](../../../../../../docs/book/src/07-convolution.md).
 
-use super::Geometry;
+use super::{Finish, Geometry};
 use crate::device::Device;
-use crate::device::cpu::microkernel::{COLS, Depth, Place, Rows, Start, microkernel, tiled};
+use crate::device::cpu::microkernel::{COLS, Depth, Rows, Start, microkernel, tiled};
 use crate::element::GradMode;
 use crate::tensor::Tensor;
 use rayon::prelude::*;
@@ -81,10 +81,40 @@ struct Filters<'a> {
 
 /// Computes y, the convolution of x with w plus bias.
 pub fn fprop(device: &Device, g: &Geometry, x: &[f32], w: &[f32], bias: Option<&[f32]>, y: &mut [f32]) {
+    fprop_packed(device, g, x, pack_filters(device, g, w).f32(), bias, y, Finish::default());
+}
+
+/// Packs the filters w for [`fprop_packed`]. Of the geometry only the filters count.
+pub fn pack_filters(device: &Device, g: &Geometry, w: &[f32]) -> Tensor {
+    let [r, s] = g.filter;
+    let product = product_of_fprop(g, &[]);
+    product.pack(device, &Filters { values: w, column: r * s * g.c, tap: product.k_segment, depth: 1 })
+}
+
+/// Computes y, the convolution of x with packed filters plus bias, and finishes it.
+pub fn fprop_packed(
+    device: &Device,
+    g: &Geometry,
+    x: &[f32],
+    filters: &[f32],
+    bias: Option<&[f32]>,
+    y: &mut [f32],
+    finish: Finish<'_>,
+) {
+    let padded = (merges_taps(g) && g.pad > 0).then(|| pad_images(device, g, x));
+    let product = product_of_fprop(g, padded.as_ref().map_or(x, Tensor::f32));
+    tiled!(product.run(filters, bias, y, GradMode::Overwrite, finish));
+}
+
+fn merges_taps(g: &Geometry) -> bool {
+    g.c < FEW_CHANNELS && g.filter[1] > 1
+}
+
+/// The product of fprop for a source, which is padded if taps are merged.
+fn product_of_fprop<'a>(g: &Geometry, source: &'a [f32]) -> ImplicitGemm<'a> {
     let [r, s] = g.filter;
     let pad = g.pad as isize;
-    let merge = g.c < FEW_CHANNELS && s > 1;
-    let padded = (merge && g.pad > 0).then(|| pad_images(device, g, x));
+    let merge = merges_taps(g);
     let margin = if merge { 2 * g.pad } else { 0 };
     let at = |i: usize| [(i / s) as isize - pad, (i % s) as isize - pad];
     let taps = if merge {
@@ -93,8 +123,8 @@ pub fn fprop(device: &Device, g: &Geometry, x: &[f32], w: &[f32], bias: Option<&
         (0..r * s).map(|i| Tap { index: i, at: at(i) }).collect()
     };
     let k_segment = if merge { s * g.c } else { g.c };
-    let product = ImplicitGemm {
-        source: padded.as_ref().map_or(x, Tensor::f32),
+    ImplicitGemm {
+        source,
         size: g.input.map(|size| size + margin),
         channels: g.c,
         k_segment,
@@ -104,9 +134,7 @@ pub fn fprop(device: &Device, g: &Geometry, x: &[f32], w: &[f32], bias: Option<&
         step: g.stride,
         classes: vec![PixelClass { remainder: [0, 0], taps, first_tap: 0 }],
         zeros: vec![0.0; k_segment],
-    };
-    let filters = Filters { values: w, column: r * s * g.c, tap: k_segment, depth: 1 };
-    tiled!(product.run(device, filters, bias, y, GradMode::Overwrite));
+    }
 }
 
 /// Computes the gradient of the input: writes or adds dx.
@@ -142,8 +170,8 @@ pub fn dgrad(device: &Device, g: &Geometry, dy: &[f32], w: &[f32], dx: &mut [f32
         classes,
         zeros: vec![0.0; g.k],
     };
-    let filters = Filters { values: w, column: 1, tap: g.c, depth: r * s * g.c };
-    tiled!(product.run(device, filters, None, dx, mode));
+    let filters = product.pack(device, &Filters { values: w, column: 1, tap: g.c, depth: r * s * g.c });
+    tiled!(product.run(filters.f32(), None, dx, mode, Finish::default()));
 }
 
 /// Copies the images with their zero padding.
@@ -233,20 +261,20 @@ impl ImplicitGemm<'_> {
 
     fn run<const R: usize, const P: usize>(
         &self,
-        device: &Device,
-        filters: Filters<'_>,
+        filters: &[f32],
         bias: Option<&[f32]>,
         y: &mut [f32],
         mode: GradMode,
+        finish: Finish<'_>,
     ) {
-        let packed = self.pack(device, &filters);
         let pixels = y.len() / self.columns;
         let few = pixels.div_ceil(TASKS).next_multiple_of(R);
         let task = few.clamp(2 * R, PIXELS) * self.modulus * self.modulus;
         y.par_chunks_mut(task * self.columns).enumerate().for_each(|(i, y)| {
             for class in &self.classes {
-                self.task::<R, P>(class, packed.f32(), bias, i * task, y, mode);
+                self.task::<R, P>(class, filters, bias, i * task, y, mode);
             }
+            finish.apply(i * task * self.columns, y);
         });
     }
 
@@ -347,9 +375,9 @@ impl ImplicitGemm<'_> {
             };
             let at = |i: usize| pixels[i].0 * self.columns + column;
             if pixels.len() == R && columns == P * COLS {
-                microkernel(a, b, start, y, Place { rows: std::array::from_fn(at), panel: COLS });
+                microkernel(&a, &b, start, y, &std::array::from_fn(at), COLS);
             } else {
-                edge(a, b, start, y, (0..pixels.len()).map(at), columns);
+                edge(&a, &b, start, y, (0..pixels.len()).map(at), columns);
             }
         }
     }
@@ -393,8 +421,8 @@ type Pixel = (usize, usize, [isize; 2]);
 
 /// Computes a tile at the border of the result, with fewer rows or columns than a whole one.
 fn edge<const R: usize, const P: usize>(
-    a: Depth<'_, R>,
-    b: [&[f32]; P],
+    a: &Depth<'_, R>,
+    b: &[&[f32]; P],
     start: Start<'_, P>,
     y: &mut [f32],
     at: impl Iterator<Item = usize> + Clone,
@@ -405,7 +433,7 @@ fn edge<const R: usize, const P: usize>(
         whole.as_flattened_mut()[..columns].copy_from_slice(&y[at..at + columns]);
     }
     let rows = std::array::from_fn(|i| i * P * COLS);
-    microkernel(a, b, start, whole.as_flattened_mut().as_flattened_mut(), Place { rows, panel: COLS });
+    microkernel(a, b, start, whole.as_flattened_mut().as_flattened_mut(), &rows, COLS);
     for (whole, at) in whole.iter().zip(at) {
         y[at..at + columns].copy_from_slice(&whole.as_flattened()[..columns]);
     }

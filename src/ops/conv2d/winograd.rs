@@ -19,10 +19,10 @@
 //!
 //! Book: [chapter 7](../../../../../../docs/book/src/07-convolution.md).
 
-use super::Geometry;
 use super::transforms::{self, OutputTile, POSITIONS, SumLayout};
+use super::{Finish, Geometry};
 use crate::device::Device;
-use crate::device::cpu::microkernel::{COLS, Depth, Place, Start, microkernel, tiled};
+use crate::device::cpu::microkernel::{COLS, Depth, Start, microkernel, tiled};
 use crate::device::cpu::simd::{LANES, vectorized};
 use crate::element::GradMode;
 use crate::tensor::Tensor;
@@ -49,16 +49,33 @@ pub fn suits(g: &Geometry) -> bool {
 
 /// Computes y, the convolution of x with w plus bias.
 pub fn fprop(device: &Device, g: &Geometry, x: &[f32], w: &[f32], bias: Option<&[f32]>, y: &mut [f32]) {
-    let filters = transforms::filters_of_fprop(device, g, w);
+    fprop_packed(device, g, x, pack_filters(device, g, w).f32(), bias, y, Finish::default());
+}
+
+/// Transforms and packs the filters w for [`fprop_packed`]. Of the geometry only the filters count.
+pub fn pack_filters(device: &Device, g: &Geometry, w: &[f32]) -> Tensor {
+    transforms::filters_of_fprop(device, g, w)
+}
+
+/// Computes y, the convolution of x with packed filters plus bias, and finishes it.
+pub fn fprop_packed(
+    device: &Device,
+    g: &Geometry,
+    x: &[f32],
+    filters: &[f32],
+    bias: Option<&[f32]>,
+    y: &mut [f32],
+    finish: Finish<'_>,
+) {
     let plan = Plan::fprop(g, x);
-    tiled!(plan.run(device, filters.f32(), bias, y, GradMode::Overwrite));
+    tiled!(plan.run(device, filters, bias, y, GradMode::Overwrite, finish));
 }
 
 /// Computes the gradient of the input: writes or adds dx.
 pub fn dgrad(device: &Device, g: &Geometry, dy: &[f32], w: &[f32], dx: &mut [f32], mode: GradMode) {
     let filters = transforms::filters_of_dgrad(device, g, w);
     let plan = Plan::dgrad(g, dy);
-    tiled!(plan.run(device, filters.f32(), None, dx, mode));
+    tiled!(plan.run(device, filters.f32(), None, dx, mode, Finish::default()));
 }
 
 /// A convolution at stride 1: fprop, or dgrad as a convolution of dy.
@@ -122,6 +139,7 @@ impl<'a> Plan<'a> {
         bias: Option<&[f32]>,
         y: &mut [f32],
         mode: GradMode,
+        finish: Finish<'_>,
     ) {
         let [height, width] = self.output;
         let [down, across] = self.tiles();
@@ -140,13 +158,14 @@ impl<'a> Plan<'a> {
             let end = if last == rows { self.n * height } else { first_pixel_row(last) };
             let len = (end - first_pixel_row(first)) * width * self.columns;
             let (part, after) = rest.split_at_mut(len);
-            tasks.push((first..last, part));
+            tasks.push((first..last, first_pixel_row(first) * width * self.columns, part));
             rest = after;
         }
-        tasks.into_par_iter().for_each(|(rows, y)| {
+        tasks.into_par_iter().for_each(|(rows, at, y)| {
             let tiles: Vec<[usize; 3]> =
                 rows.flat_map(|row| (0..across).map(move |j| [row / down, row % down, j])).collect();
             self.task::<R, P>(device, filters, bias, &tiles, y, mode);
+            finish.apply(at, y);
         });
     }
 
@@ -223,9 +242,9 @@ impl<'a> Plan<'a> {
             });
             for t in (0..v.len() / row_in).step_by(R) {
                 let rows = std::array::from_fn(|i| &v[(t + i) * row_in..][..self.channels]);
-                let a = Depth { k_segments: &[rows], first, count, step: 1 };
+                let a = Depth { k_segments: std::slice::from_ref(&rows), first, count, step: 1 };
                 let rows = std::array::from_fn(|i| (t + i) * row_out + panel * COLS);
-                microkernel::<R, P>(a, b, start, m, Place { rows, panel: COLS });
+                microkernel::<R, P>(&a, &b, start, m, &rows, COLS);
             }
         }
     }
@@ -318,9 +337,10 @@ impl Plan<'_> {
                     let sums = &mut sums[(position * group + panel) * of_panel..][..P * of_panel];
                     for k in (0..self.columns).step_by(R) {
                         let rows = std::array::from_fn(|i| &m[k + i..]);
-                        let a = Depth { k_segments: &[rows], first: 0, count: block.len(), step: row };
-                        let at = Place { rows: std::array::from_fn(|i| (k + i) * COLS), panel: of_panel };
-                        microkernel::<R, P>(a, b, start, sums, at);
+                        let k_segments = std::slice::from_ref(&rows);
+                        let a = Depth { k_segments, first: 0, count: block.len(), step: row };
+                        let rows = std::array::from_fn(|i| (k + i) * COLS);
+                        microkernel::<R, P>(&a, &b, start, sums, &rows, of_panel);
                     }
                 }
             }

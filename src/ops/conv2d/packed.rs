@@ -1,0 +1,118 @@
+//! Convolutions of inference on the CPU: filters that are packed once, and an epilogue in the same pass.
+//!
+//! y = relu(b + x * w + residual), where b and w usually include a batch normalisation with running statistics. Each
+//! task finishes its part of y while it is in a cache; as operations of their own, the addition and the ReLU would move
+//! 16 bytes more for each value.
+//!
+//! Book: [chapter 7](../../../../../../docs/book/src/07-convolution.md).
+
+use super::{Conv, Geometry, implicit_gemm, winograd};
+use crate::autograd::{Tape, Var};
+use crate::device::Device;
+use crate::device::cpu::simd::vectorized;
+use crate::element::{DType, Shape};
+use crate::tensor::Tensor;
+use crate::{Error, Result};
+
+/// The filters and the bias of a convolution, packed for the CPU's loops.
+#[derive(Debug)]
+pub struct PackedConv {
+    filters: Tensor,
+    bias: Tensor,
+    /// The shape of the filters, `[K, R, S, C]`.
+    shape: Shape,
+    conv: Conv,
+}
+
+impl PackedConv {
+    /// Packs the filters `w` `[K, R, S, C]` and the bias `[K]`, both f32 on the CPU.
+    ///
+    /// # Errors
+    /// Another device or type; a bias of another length; empty filters.
+    pub fn new(w: &Tensor, bias: &Tensor, conv: Conv) -> Result<Self> {
+        let shape = w.shape();
+        let fits = shape.nhwc().is_some_and(|[k, ..]| bias.shape().dims() == [k]);
+        if !fits || [w, bias].iter().any(|tensor| tensor.gpu().is_some() || tensor.dtype() != DType::F32) {
+            let bias = bias.shape();
+            let detail =
+                format!("filters [K, R, S, C] and a bias [K] in f32 on the CPU, not {shape} and {bias}");
+            return Err(Error::shape("conv2d", detail));
+        }
+        // Any image that the filter fits on: only the filters count.
+        let [_, r, s, c] = shape.nhwc().expect("checked above");
+        let device = Device::cpu();
+        let image = Tensor::zeros(&device, [1, r, s, c])?;
+        let geometry = Geometry::new(&image, shape, Some(bias.shape()), conv)?;
+        let filters = match winograd::suits(&geometry) {
+            true => winograd::pack_filters(&device, &geometry, w.f32()),
+            false => implicit_gemm::pack_filters(&device, &geometry, w.f32()),
+        };
+        Ok(PackedConv { filters, bias: bias.clone(), shape, conv })
+    }
+}
+
+/// Convolves `x` `[N, H, W, C]` and finishes the result: bias, `residual` of the result's shape, ReLU. The tape records
+/// nothing. Returns `[N, P, Q, K]`.
+///
+/// # Errors
+/// As [`super::conv2d`]; a residual of another shape.
+///
+/// # Panics
+/// If `x` needs a gradient: there is no backward function.
+pub fn conv2d_packed(
+    tape: &mut Tape<'_>,
+    x: &Var,
+    packed: &PackedConv,
+    residual: Option<&Var>,
+    relu: bool,
+) -> Result<Var> {
+    assert!(!tape.needs_grad(x.handle()), "packed filters are for inference");
+    let geometry = Geometry::new(&x.value, packed.shape, Some(packed.bias.shape()), packed.conv)?;
+    let device = tape.device();
+    let mut y = Tensor::empty(&device, geometry.y_shape(), x.value.dtype())?;
+    if let Some(residual) = residual
+        && residual.shape() != y.shape()
+    {
+        let detail = format!("a residual {} for a result {}", residual.shape(), y.shape());
+        return Err(Error::shape("conv2d", detail));
+    }
+    let geometry = geometry.in_one_row();
+    let finish = Finish { residual: residual.map(|residual| residual.value.f32()), relu };
+    let (x, filters, bias) = (x.value.f32(), packed.filters.f32(), Some(packed.bias.f32()));
+    match winograd::suits(&geometry) {
+        true => winograd::fprop_packed(&device, &geometry, x, filters, bias, y.f32_mut(), finish),
+        false => implicit_gemm::fprop_packed(&device, &geometry, x, filters, bias, y.f32_mut(), finish),
+    }
+    Ok(tape.constant(y))
+}
+
+/// The operations behind a sum of products.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Finish<'a> {
+    /// A tensor of the result's shape, which is added.
+    pub residual: Option<&'a [f32]>,
+    /// A ReLU at the end.
+    pub relu: bool,
+}
+
+impl Finish<'_> {
+    /// Finishes the part of a result that begins at element `first`.
+    #[inline]
+    pub fn apply(&self, first: usize, y: &mut [f32]) {
+        // As in batch normalisation, NaN stays NaN.
+        let clip = |value: f32| if value < 0.0 { 0.0 } else { value };
+        let Finish { residual, relu } = *self;
+        let residual = residual.map(|residual| &residual[first..][..y.len()]);
+        vectorized(
+            #[inline(always)]
+            || match (residual, relu) {
+                (None, false) => {}
+                (None, true) => y.iter_mut().for_each(|y| *y = clip(*y)),
+                (Some(residual), false) => y.iter_mut().zip(residual).for_each(|(y, more)| *y += more),
+                (Some(residual), true) => {
+                    y.iter_mut().zip(residual).for_each(|(y, more)| *y = clip(*y + more))
+                }
+            },
+        );
+    }
+}
