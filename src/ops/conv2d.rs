@@ -18,12 +18,12 @@
 mod cuda;
 mod cudnn;
 mod filter_gradient;
+mod finish;
 mod implicit_gemm;
 mod packed;
 mod transforms;
 mod winograd;
 
-use packed::Finish;
 pub use packed::{PackedConv, conv2d_packed};
 
 use crate::autograd::{Backward, Sinks, Tape, Var};

@@ -217,12 +217,12 @@ unsafe fn avx512<const R: usize, const P: usize>(
     // SAFETY: as in `avx2`; an offset of all panels is at most the length of the shortest one.
     unsafe {
         let mut sums = [[_mm512_setzero_ps(); P]; R];
-        for i in 0..R {
-            for p in 0..P {
-                sums[i][p] = match start {
+        for (sums, row) in sums.iter_mut().zip(rows) {
+            for (p, sum) in sums.iter_mut().enumerate() {
+                *sum = match start {
                     Start::Zero => _mm512_setzero_ps(),
                     Start::Row(rows) => _mm512_loadu_ps(rows[p].as_ptr()),
-                    Start::Add => _mm512_loadu_ps(c.add(rows[i] + p * panel)),
+                    Start::Add => _mm512_loadu_ps(c.add(row + p * panel)),
                 };
             }
         }
@@ -232,8 +232,8 @@ unsafe fn avx512<const R: usize, const P: usize>(
             let mut at = 0;
             for _ in 0..count {
                 let mut columns = [_mm512_setzero_ps(); P];
-                for p in 0..P {
-                    columns[p] = _mm512_loadu_ps(b[p].as_ptr().add(offset));
+                for (columns, b) in columns.iter_mut().zip(b) {
+                    *columns = _mm512_loadu_ps(b.as_ptr().add(offset));
                 }
                 for i in 0..R {
                     let x = _mm512_set1_ps(*rows[i].add(at));
@@ -245,9 +245,9 @@ unsafe fn avx512<const R: usize, const P: usize>(
                 offset += COLS;
             }
         }
-        for i in 0..R {
-            for p in 0..P {
-                _mm512_storeu_ps(c.add(rows[i] + p * panel), sums[i][p]);
+        for (sums, row) in sums.iter().zip(rows) {
+            for (p, sum) in sums.iter().enumerate() {
+                _mm512_storeu_ps(c.add(row + p * panel), *sum);
             }
         }
     }

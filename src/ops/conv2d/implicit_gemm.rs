@@ -14,7 +14,8 @@
 //!
 //! Book: [chapter 7](../../../../../../docs/book/src/07-convolution.md).
 
-use super::{Finish, Geometry};
+use super::Geometry;
+use super::finish::Finish;
 use crate::device::Device;
 use crate::device::cpu::microkernel::{COLS, Depth, Rows, Start, microkernel, tiled};
 use crate::element::GradMode;

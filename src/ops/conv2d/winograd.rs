@@ -19,8 +19,9 @@
 //!
 //! Book: [chapter 7](../../../../../../docs/book/src/07-convolution.md).
 
+use super::Geometry;
+use super::finish::Finish;
 use super::transforms::{self, OutputTile, POSITIONS, SumLayout};
-use super::{Finish, Geometry};
 use crate::device::Device;
 use crate::device::cpu::microkernel::{COLS, Depth, Start, microkernel, tiled};
 use crate::device::cpu::simd::{LANES, vectorized};
