@@ -54,7 +54,7 @@ pub fn grade(checks: &mut Checks) {
                 let steps = std::iter::successors(Some(mu * v), |step| Some(mu * step));
                 let way: f64 = steps.take(4000).sum();
                 close("the way", &[rest(v, mu)], &[way], 1e-9).map_err(|found| {
-                    format!("momentum {mu}, velocity {v}: {found}; the first step behind the drop is mu v")
+                    format!("momentum {mu}, velocity {v}: {found}; the first step after the drop is mu v")
                 })?;
             }
         }

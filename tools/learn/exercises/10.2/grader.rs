@@ -20,7 +20,7 @@ fn gradient(w: f64) -> f64 {
     0.8 * w + (3.0 * w).sin()
 }
 
-/// Weight and velocity of a form behind each step.
+/// Weight and velocity of a form after each step.
 fn run(form: Form, rate: f64, mu: f64) -> Vec<[f64; 2]> {
     let (mut w, mut v) = (1.5, 0.0);
     (0..STEPS)
@@ -37,7 +37,7 @@ fn run(form: Form, rate: f64, mu: f64) -> Vec<[f64; 2]> {
         .collect()
 }
 
-/// PyTorch's weight behind each step, with the rule of the product.
+/// PyTorch's weight after each step, with the rule of the product.
 fn pytorch(rate: f64, mu: f64) -> Vec<f64> {
     let (mut w, mut v) = (1.5, 0.0);
     (0..STEPS)
@@ -94,7 +94,7 @@ pub fn grade(checks: &mut Checks) {
                 run(Form::Textbook, rate, mu).iter().zip(pytorch(rate, mu)).enumerate()
             {
                 close("PyTorch's w", &[in_pytorch(w, v, rate, mu)], &[want], 1e-9).map_err(|found| {
-                    format!("learning rate {rate}, momentum {mu}, behind step {step}: {found}")
+                    format!("learning rate {rate}, momentum {mu}, after step {step}: {found}")
                 })?;
             }
         }

@@ -127,7 +127,7 @@ impl Case {
         self.rates[usize::from(2 * step >= self.steps)]
     }
 
-    /// The states behind all steps.
+    /// The states after all steps.
     fn want(&self, w: &[f32], form: Form) -> Vec<State> {
         let mut state = State::new(w);
         let mut all = Vec::new();

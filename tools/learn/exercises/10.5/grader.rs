@@ -49,15 +49,15 @@ fn one(weights: usize, seed: u64, stop: u64) -> Finding {
     let whole = after(weights, seed, STEPS);
     that(bits(&run.weights) == bits(&whole.weights), || {
         let largest = run.weights.iter().zip(&whole.weights).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-        format!("stopped behind step {stop} of {STEPS}, the weights differ by up to {largest:e}: {why}")
+        format!("stopped after step {stop} of {STEPS}, the weights differ by up to {largest:e}: {why}")
     })?;
     // Behind the last step nothing but the fields shows what is lost.
-    that(stop < STEPS || why.starts_with("all fields"), || format!("stopped behind step {stop}: {why}"))
+    that(stop < STEPS || why.starts_with("all fields"), || format!("stopped after step {stop}: {why}"))
 }
 
 pub fn grade(checks: &mut Checks) {
     for (weights, seed) in [(1, 1), (5, u64::MAX), (40, 7)] {
-        checks.check(&format!("n = {weights}, stopped behind each step"), || {
+        checks.check(&format!("n = {weights}, stopped after each step"), || {
             (0..=STEPS).try_for_each(|stop| one(weights, seed, stop))
         });
     }
@@ -81,6 +81,6 @@ pub fn grade(checks: &mut Checks) {
             })?;
         }
         let more = [&checkpoint[..], &checkpoint[..]].concat();
-        that(resume(&more).is_none(), || "two checkpoints behind each other are taken for one".into())
+        that(resume(&more).is_none(), || "two checkpoints in a row are taken for one".into())
     });
 }

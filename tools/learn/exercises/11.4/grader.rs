@@ -1,7 +1,7 @@
 use crate::answer::{at_once, limit};
 use crate::checks::*;
 
-/// The distance of a center from the mean of n images, before the first and behind the last of `steps` steps.
+/// The distance of a center from the mean of n images, before the first and after the last of `steps` steps.
 fn distances(n: usize, rate: f64, steps: usize) -> [f64; 2] {
     const D: usize = 3;
     let mut numbers = Numbers::new(n as u64);

@@ -101,7 +101,7 @@ pub fn grade(checks: &mut Checks) {
                 let why = if got == idle + case.before || got == case.run(case.before).0 {
                     "the work that was in the stream before is counted"
                 } else {
-                    "put one event before the first launch and one behind the last"
+                    "put one event before the first launch and one after the last"
                 };
                 format!("{}: {got} us instead of {behind}: {why}", case.named())
             })?;

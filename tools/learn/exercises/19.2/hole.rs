@@ -3,7 +3,7 @@
 
 use crate::gpu::Gpu;
 
-/// The host's clock, read before the first and behind the last launch: how long the host was busy with launching.
+/// The host's clock, read before the first and after the last launch: how long the host was busy with launching.
 pub fn without_waiting(gpu: &mut Gpu, kernels: &[u64]) -> u64 {
     let _ = gpu;
     todo!("{} launches", kernels.len())
@@ -15,7 +15,7 @@ pub fn with_waiting(gpu: &mut Gpu, kernels: &[u64]) -> u64 {
     todo!("{} launches", kernels.len())
 }
 
-/// The stream's time from an event before the first kernel to one behind the last.
+/// The stream's time from an event before the first kernel to one after the last.
 pub fn by_events(gpu: &mut Gpu, kernels: &[u64]) -> u64 {
     let _ = gpu;
     todo!("{} launches", kernels.len())

@@ -1,4 +1,4 @@
-// Expect: the first step behind the drop is mu v
+// Expect: the first step after the drop is mu v
 /// A step of SGD with momentum, in PyTorch's convention or in Caffe's: changes the weight w and its velocity v.
 pub fn sgd(w: &mut f64, v: &mut f64, g: f64, rate: f64, mu: f64, caffe: bool) {
     if caffe {
@@ -11,8 +11,8 @@ pub fn sgd(w: &mut f64, v: &mut f64, g: f64, rate: f64, mu: f64, caffe: bool) {
 }
 
 /// The learning rate drops to 0, and the gradient stays what it is. How far does the weight still move, in all later
-/// steps together? v is Caffe's velocity behind the last step before the drop; the result is what is subtracted from w.
+/// steps together? v is Caffe's velocity after the last step before the drop; the result is what is subtracted from w.
 pub fn rest(v: f64, mu: f64) -> f64 {
-    // The first step behind the drop is mu v, the next one mu^2 v, ...
+    // The first step after the drop is mu v, the next one mu^2 v, ...
     v / (1.0 - mu)
 }

@@ -1,4 +1,4 @@
-// Expect: behind step 0: PyTorch's w[0] is
+// Expect: after step 0: PyTorch's w[0] is
 /// A step of Nesterov's momentum, in the textbooks' form: the gradient is that of the point where the old velocity
 /// alone would carry the weight. Changes the weight w and the velocity v. `gradient` returns the gradient at a weight.
 pub fn textbook(w: &mut f64, v: &mut f64, gradient: &dyn Fn(f64) -> f64, rate: f64, mu: f64) {
