@@ -111,10 +111,24 @@ fn images(seed: u64, size: usize, features: usize) -> (Vec<Image>, Vec<Image>) {
     }
 }
 
-fn shuffled(numbers: &mut Numbers, gallery: &[Image]) -> Vec<Image> {
-    let mut gallery = gallery.to_vec();
-    (1..gallery.len()).rev().for_each(|at| gallery.swap(at, numbers.below(at + 1)));
-    gallery
+/// Images whose distances to a query differ by less than a thousandth, and by far more than they round.
+fn nearly_equal(seed: u64) -> (Vec<Image>, Vec<Image>) {
+    let (mut queries, mut gallery) = images(seed, 24, 24);
+    let mut numbers = Numbers::new(seed);
+    let feature = gallery[0].feature.clone();
+    queries.retain(|query| (query.feature[0] - feature[0]).abs() > 0.2);
+    let places = shuffled(&mut numbers, &(0..gallery.len()).collect::<Vec<_>>());
+    for (image, place) in gallery.iter_mut().zip(places) {
+        image.feature = feature.clone();
+        image.feature[0] += 1e-4 * place as f32;
+    }
+    (queries, gallery)
+}
+
+fn shuffled<T: Clone>(numbers: &mut Numbers, items: &[T]) -> Vec<T> {
+    let mut items = items.to_vec();
+    (1..items.len()).rev().for_each(|at| items.swap(at, numbers.below(at + 1)));
+    items
 }
 
 /// The orders of one gallery, and in words how far the figures move.
@@ -139,6 +153,14 @@ pub fn grade(checks: &mut Checks) {
             compare(&name, &queries, &gallery, || "the order by the distances was right before".into())?;
         }
         Ok(())
+    });
+    checks.check("distances that are nearly equal", || {
+        (0..5).try_for_each(|seed| {
+            let (queries, gallery) = nearly_equal(250 + seed);
+            compare("24 images at nearly the same distance", &queries, &gallery, || {
+                "only images at exactly the same distance are a tie: do not round the distances".into()
+            })
+        })
     });
     checks.check("ties inside of one tile", || {
         (0..20).try_for_each(|seed| {

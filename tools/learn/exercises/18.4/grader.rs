@@ -14,9 +14,13 @@ enum Mistake {
     NotDivided,
     OwnCopyAveraged,
     TwiceSquared,
+    Root,
+    HalfDown,
+    Weights,
+    LambdaExchanged,
 }
 
-const MISTAKES: [(Mistake, &str); 7] = [
+const MISTAKES: [(Mistake, &str); 11] = [
     (Mistake::OtherRule, "the rule is the same in both forms, or the two are exchanged: compare > and >="),
     (Mistake::ShortLists, "your lists have k images; an image is its own nearest one, so they have k + 1"),
     (
@@ -30,6 +34,10 @@ const MISTAKES: [(Mistake, &str); 7] = [
         "the weights are averaged over k2 + 1 images: the k2 nearest include the image itself",
     ),
     (Mistake::TwiceSquared, "the distances are squared twice: those of the matrix are squared already"),
+    (Mistake::Root, "d is the squared distance, without a root, divided by the largest one of the row"),
+    (Mistake::HalfDown, "k1 / 2 is rounded to the even number if it is a half: 3.5 becomes 4"),
+    (Mistake::Weights, "the weights of an image are not divided by their sum"),
+    (Mistake::LambdaExchanged, "lambda is the share of d, and 1 - lambda that of the Jaccard distance"),
 ];
 
 /// The images of a row by their distance.
@@ -56,6 +64,9 @@ fn reference(squared: &[Vec<f64>], settings: Settings, mistake: Mistake) -> Vec<
         if mistake != Mistake::NotDivided {
             row.iter_mut().for_each(|d| *d /= largest);
         }
+        if mistake == Mistake::Root {
+            row.iter_mut().for_each(|d| *d = d.sqrt());
+        }
     }
     let orders: Vec<Vec<usize>> = d.iter().map(|row| order(row)).collect();
     // ranks[p][q]: the place of q in the list of p.
@@ -64,7 +75,10 @@ fn reference(squared: &[Vec<f64>], settings: Settings, mistake: Mistake) -> Vec<
         order.iter().enumerate().for_each(|(rank, q)| ranks[p][*q] = rank);
     }
     let longer = usize::from(mistake != Mistake::ShortLists);
-    let half = (settings.k1 as f64 / 2.0).round_ties_even() as usize;
+    let half = match mistake {
+        Mistake::HalfDown => settings.k1 / 2,
+        _ => (settings.k1 as f64 / 2.0).round_ties_even() as usize,
+    };
     let halves: Vec<Vec<bool>> = (0..n).map(|q| reciprocal(&ranks, q, half + longer)).collect();
     let mut weights: Vec<Vec<(usize, f64)>> = Vec::new();
     for p in 0..n {
@@ -82,6 +96,7 @@ fn reference(squared: &[Vec<f64>], settings: Settings, mistake: Mistake) -> Vec<
         }
         let members: Vec<(usize, f64)> = (0..n).filter(|j| all[*j]).map(|j| (j, (-d[p][j]).exp())).collect();
         let sum: f64 = members.iter().map(|(_, weight)| weight).sum();
+        let sum = if mistake == Mistake::Weights { 1.0 } else { sum };
         weights.push(members.into_iter().map(|(j, weight)| (j, weight / sum)).collect());
     }
     let count = settings.k2 + usize::from(mistake == Mistake::OwnCopyAveraged);
@@ -99,7 +114,8 @@ fn reference(squared: &[Vec<f64>], settings: Settings, mistake: Mistake) -> Vec<
         averaged.iter().map(|row| (0..n).filter(|j| row[*j] > 0.0).collect()).collect();
     let last = |p: usize, g: usize| {
         let overlap: f64 = support[p].iter().map(|j| averaged[p][*j].min(averaged[g][*j])).sum();
-        (1.0 - settings.lambda) * (1.0 - overlap / (2.0 - overlap)) + settings.lambda * d[p][g]
+        let share = if mistake == Mistake::LambdaExchanged { 1.0 - settings.lambda } else { settings.lambda };
+        (1.0 - share) * (1.0 - overlap / (2.0 - overlap)) + share * d[p][g]
     };
     (0..QUERIES).map(|p| (QUERIES..n).map(|g| last(p, g)).collect()).collect()
 }
@@ -132,9 +148,22 @@ fn compare(images: usize, settings: Settings) -> Finding {
     })?;
     let difference = largest_difference(&got, &want);
     that(difference <= 1e-9, || {
+        // Several mistakes may give the same distances here: the one is named that explains other settings too.
         let is_it =
             |mistake: Mistake| largest_difference(&got, &reference(&squared, settings, mistake)) <= 1e-9;
-        let mistake = MISTAKES.iter().find(|(mistake, _)| is_it(*mistake));
+        let mut mistakes: Vec<&(Mistake, &str)> =
+            MISTAKES.iter().filter(|(mistake, _)| is_it(*mistake)).collect();
+        if mistakes.len() > 1 {
+            let explains = |mistake: Mistake| {
+                [(7, 3, 0.3), (9, 2, 0.0)].into_iter().all(|(k1, k2, lambda)| {
+                    let other = Settings { k1, k2, lambda, rule };
+                    let got = rerank(&squared, QUERIES, other);
+                    largest_difference(&got, &reference(&squared, other, mistake)) <= 1e-9
+                })
+            };
+            mistakes.retain(|(mistake, _)| explains(*mistake));
+        }
+        let mistake = mistakes.first();
         let why = mistake.map_or(String::new(), |(_, why)| format!("; {why}"));
         let (p, row) =
             got.iter().enumerate().find(|(p, row)| close("", row, &want[*p], 1e-9).is_err()).unwrap();
@@ -167,7 +196,7 @@ pub fn grade(checks: &mut Checks) {
         let of = |rule| rerank(&squared, QUERIES, Settings { k1: 9, k2: 2, lambda: 0.0, rule });
         let difference = largest_difference(&of(TwoThirds::Greater), &of(TwoThirds::GreaterOrEqual));
         that(difference > 1e-6, || {
-            "the rule is the same in both forms: where exactly two thirds are common, the paper's form adds them".into()
+            "both forms give the same distances: where exactly two thirds are common, the paper's form adds them".into()
         })
     });
 }
