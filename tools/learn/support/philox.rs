@@ -11,7 +11,11 @@ thread_local! {
 /// Philox 4x32-10: four random words of a counter and a key.
 pub fn philox4x32(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
     CALLS.set(CALLS.get() + 1);
-    assert!(CALLS.get() <= MOST.get(), "philox4x32 is called more than {} times", MOST.get());
+    assert!(
+        CALLS.get() <= MOST.get(),
+        "philox4x32 is called more than {} times: the network has far more bits than n needs, or a loop does not end",
+        MOST.get()
+    );
     for _ in 0..10 {
         let p0 = 0xD251_1F53 * u64::from(counter[0]);
         let p1 = 0xCD9E_8D57 * u64::from(counter[2]);

@@ -44,9 +44,8 @@ pub fn grade(checks: &mut Checks) {
             that(got == want, || {
                 let at = |t: u32| lengths.get((t as usize).wrapping_sub(1));
                 let there = at(got).map_or(String::new(), |[plain, corrected]| {
-                    let by = 100.0 * (plain / corrected - 1.0);
-                    let later =
-                        if got < want && by.abs() < 1.0 { "; a later step differs by more" } else { "" };
+                    let by = 100.0 * (plain / corrected - 1.0).abs();
+                    let later = if got < want && by < 1.0 { "; a later step differs by more" } else { "" };
                     format!("; in step {got} they differ by {by:.3} %{later}")
                 });
                 format!("betas {} and {}: step {got} instead of {want}{there}", betas[0], betas[1])

@@ -50,10 +50,16 @@ pub fn grade(checks: &mut Checks) {
             let want = order_by(|item| end[item], costs.len(), threads);
             that(got == want, || {
                 let free = finished_by_the_free(&costs, threads);
+                let mut items = got.clone();
+                items.sort_unstable();
+                let is_order_of_times =
+                    items.into_iter().eq(0..costs.len()) && got.is_sorted_by_key(|item| end[*item]);
                 let why = if got == order_by(|item| costs[item], costs.len(), threads) {
                     "your order sorts by the costs: an item is finished after those that its thread made before"
                 } else if got == order_by(|item| free[item], costs.len(), threads) {
                     "your order gives each item to the thread that is free first; thread t makes t, t + n, t + 2n"
+                } else if is_order_of_times {
+                    "of items that are finished at the same time, that of the thread with the smaller number is first"
                 } else {
                     "an item enters the queue when its thread has made it and all items before it of this thread"
                 };

@@ -58,6 +58,9 @@ pub fn grade(checks: &mut Checks) {
                  through the meter"
             )
         })?;
+        that(count > products, || {
+            format!("the meter counts {count} multiplications, as many as the products: the transforms multiply too")
+        })?;
         that(count <= MOST, || {
             format!(
                 "the meter counts {count} multiplications, {MOST} are allowed: {products} for the products of \

@@ -72,7 +72,12 @@ impl Layer {
             want_dbeta[at % self.c] += dy;
             want_dgamma[at % self.c] += dy * normal(at);
         }
-        close("dbeta", &dbeta, &want_dbeta, TOLERANCE)?;
+        let is_exchanged = close("", &dbeta, &want_dgamma, TOLERANCE).is_ok()
+            && close("", &dgamma, &want_dbeta, TOLERANCE).is_ok();
+        close("dbeta", &dbeta, &want_dbeta, TOLERANCE).map_err(|found| match is_exchanged {
+            true => format!("{found}: dgamma and dbeta are exchanged; the order is dx, dgamma, dbeta"),
+            false => found,
+        })?;
         close("dgamma", &dgamma, &want_dgamma, TOLERANCE).map_err(|found| {
             format!("{found}: it is sum dy x^, with the variance of all R values and eps in the root")
         })?;
@@ -81,10 +86,14 @@ impl Layer {
         let is = |mean_way, variance_way| {
             close("dx", &dx, &self.by(mean_way, variance_way, &want_dgamma, &want_dbeta), TOLERANCE).is_ok()
         };
+        let with_gamma: Vec<f64> =
+            dx.iter().enumerate().map(|(at, dx)| dx * self.gamma[at % self.c]).collect();
+        let has_no_gamma = close("dx", &with_gamma, &want, TOLERANCE).is_ok();
         Err(match (is(false, false), is(true, false), is(false, true)) {
             (true, ..) => format!("{found}: x enters y by the mean and by the variance too"),
             (_, true, _) => format!("{found}: the way by the variance is missing"),
             (_, _, true) => format!("{found}: the way by the mean is missing"),
+            _ if has_no_gamma => format!("{found}: the factor gamma is missing"),
             _ => format!("{found}, the difference quotient"),
         })
     }

@@ -18,11 +18,17 @@ fn exact(chunks: &[Vec<f32>]) -> [f64; 3] {
     [count, mean, values().map(|x| (x - mean).powi(2)).sum()]
 }
 
-fn compare(found: Moments, chunks: &[Vec<f32>]) -> Finding {
+/// Compares the statistics of chunks: of one, or merged.
+fn compare(found: Moments, chunks: &[Vec<f32>], is_merged: bool) -> Finding {
     let [count, mean, squares] = exact(chunks);
     that(found.count == count, || format!("count is {} instead of {count}", found.count))?;
     close("mean", &[found.mean], &[mean], 1e-9).map_err(|_| {
-        format!("the mean is {} instead of {mean}: a chunk counts as often as it has values", found.mean)
+        let why = match (count == 0.0, is_merged) {
+            (true, _) => ": that of no values is 0, by definition",
+            (_, true) => ": a chunk counts as often as it has values",
+            _ => "",
+        };
+        format!("the mean is {} instead of {mean}{why}", found.mean)
     })?;
     let error = (found.squares - squares).abs() / squares.max(1e-300);
     // Written so that NaN fails.
@@ -31,8 +37,14 @@ fn compare(found: Moments, chunks: &[Vec<f32>]) -> Finding {
         return Ok(());
     }
     let within: f64 = chunks.iter().map(|chunk| exact(std::slice::from_ref(chunk))[2]).sum();
-    let why = if (found.squares - within).abs() <= 1e-6 * squares {
+    let is_part = |divisor: f64| (found.squares * divisor - squares).abs() <= 1e-6 * squares;
+    let why = if is_merged && (found.squares - within).abs() <= 1e-6 * squares {
         "the chunks have different means, and their distance adds to the squares"
+    } else if is_merged {
+        "each chunk alone is right; the squared distance of two means has a factor, which is the same if the two \
+         chunks are exchanged, and a difference of squares of the means loses digits"
+    } else if count > 1.0 && (is_part(count) || is_part(count - 1.0)) {
+        "that is the variance; the sum is not divided by the number of values"
     } else {
         "take the distances to a mean, not the squares of the values"
     };
@@ -43,11 +55,11 @@ fn compare(found: Moments, chunks: &[Vec<f32>]) -> Finding {
 fn all(mean: f64, lengths: &[usize]) -> Finding {
     let chunks = chunks(mean, lengths);
     for (at, chunk) in chunks.iter().enumerate() {
-        compare(Moments::of(chunk), std::slice::from_ref(chunk))
+        compare(Moments::of(chunk), std::slice::from_ref(chunk), false)
             .map_err(|found| format!("chunk {at}, {} values: {found}", chunk.len()))?;
     }
     let own = || chunks.iter().map(|chunk| Moments::of(chunk));
-    compare(own().fold(Moments::default(), Moments::merge), &chunks)
+    compare(own().fold(Moments::default(), Moments::merge), &chunks, true)
         .map_err(|found| format!("merged from the first to the last: {found}"))?;
     let mut level: Vec<Moments> = own().collect();
     while level.len() > 1 {
@@ -56,7 +68,7 @@ fn all(mean: f64, lengths: &[usize]) -> Finding {
             .map(|pair| pair.iter().copied().reduce(Moments::merge).unwrap_or_default())
             .collect();
     }
-    compare(level[0], &chunks).map_err(|found| format!("merged in pairs: {found}"))
+    compare(level[0], &chunks, true).map_err(|found| format!("merged in pairs: {found}"))
 }
 
 pub fn grade(checks: &mut Checks) {

@@ -22,8 +22,28 @@ impl Conv {
     }
 }
 
-/// All convolutions, in the wiring `strides` and with the pooling `pooling` (true: Caffe's).
-fn convolutions(spec: &Spec, image: [usize; 2], strides: bool, pooling: bool) -> Vec<Conv> {
+/// How the pooling counts its windows.
+#[derive(Clone, Copy)]
+enum Pooling {
+    Torchvision,
+    Caffe,
+    /// Neither: without padding, and rounded down.
+    RoundedDown,
+}
+
+fn pooling(is_caffe: bool) -> Pooling {
+    if is_caffe { Pooling::Caffe } else { Pooling::Torchvision }
+}
+
+/// All convolutions: `strides` is true where the strides are as in Caffe's wiring, and `projections` where each first
+/// block of a stage has a projection.
+fn convolutions(
+    spec: &Spec,
+    image: [usize; 2],
+    strides: bool,
+    pooling: Pooling,
+    projections: bool,
+) -> Vec<Conv> {
     let mut all: Vec<Conv> = Vec::new();
     let mut add =
         |input: [usize; 2], channels: [usize; 2], kernel: usize, stride: usize, is_projection: bool| {
@@ -36,7 +56,11 @@ fn convolutions(spec: &Spec, image: [usize; 2], strides: bool, pooling: bool) ->
     let mut pixels = stem.map(|n| {
         // Windows of 3 with stride 2. Caffe's begin at pixel 0, and the last one covers the last pixel. torchvision's
         // begin at pixel -1, and end at the latest behind the last pixel.
-        if pooling { (0..).find(|w| 2 * w + 3 >= n).unwrap() + 1 } else { (0..n).step_by(2).count() }
+        match pooling {
+            Pooling::Torchvision => (0..n).step_by(2).count(),
+            Pooling::Caffe => (0..).find(|w| 2 * w + 3 >= n).unwrap() + 1,
+            Pooling::RoundedDown => (0..n).step_by(2).filter(|first| first + 3 <= n).count(),
+        }
     });
     let mut channels = spec.stem;
     for stage in 0..4 {
@@ -44,7 +68,7 @@ fn convolutions(spec: &Spec, image: [usize; 2], strides: bool, pooling: bool) ->
         let outputs = inner * if spec.bottleneck { 4 } else { 1 };
         for block in 0..spec.depths[stage] {
             let stride = if block > 0 { 1 } else { [1, 2, 2, spec.last_stride][stage] };
-            if stride > 1 || channels != outputs {
+            if stride > 1 || channels != outputs || (projections && block == 0) {
                 add(pixels, [channels, outputs], 1, stride, true);
             }
             let layers = match (spec.bottleneck, strides) {
@@ -62,9 +86,10 @@ fn convolutions(spec: &Spec, image: [usize; 2], strides: bool, pooling: bool) ->
 }
 
 fn one(spec: &Spec, image: [usize; 2]) -> Finding {
-    let list = |strides, pooling| convolutions(spec, image, strides, pooling);
+    let list = |strides, pooling| convolutions(spec, image, strides, pooling, false);
+    let own_pooling = pooling(spec.caffe);
     let total = |list: Vec<Conv>| list.iter().map(|conv| conv.at(conv.output)).sum::<u64>();
-    let own = || list(spec.caffe, spec.caffe);
+    let own = || list(spec.caffe, own_pooling);
     let (got, want) = (multiplications(spec, image), total(own()));
     if got == want {
         return Ok(());
@@ -75,10 +100,15 @@ fn one(spec: &Spec, image: [usize; 2]) -> Finding {
         ": the projections of the shortcuts are missing"
     } else if got == at_inputs {
         ": that is the number with the pixels of the inputs; a convolution multiplies for each pixel of its output"
-    } else if got == total(list(!spec.caffe, spec.caffe)) {
+    } else if got == total(list(!spec.caffe, own_pooling)) {
         ": the stride of a stage is on the other convolution in this wiring"
-    } else if got == total(list(spec.caffe, !spec.caffe)) {
+    } else if [pooling(!spec.caffe), Pooling::RoundedDown]
+        .into_iter()
+        .any(|p| got == total(list(spec.caffe, p)))
+    {
         ": the pooling has another number of windows in this wiring"
+    } else if got == total(convolutions(spec, image, spec.caffe, own_pooling, true)) {
+        ": a block whose input and output have the same shape has no projection"
     } else {
         ""
     };

@@ -75,7 +75,7 @@ impl Spec {
         })?;
         that(got.depths == self.depths, || {
             format!(
-                "depths are {:?} instead of {:?}: count the blocks, in any order",
+                "depths are {:?} instead of {:?}: count the blocks, in any order; their numbers may have two digits",
                 got.depths, self.depths
             )
         })?;
