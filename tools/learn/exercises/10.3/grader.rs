@@ -8,6 +8,9 @@ use crate::checks::*;
 enum Form {
     Right,
     NoCorrection,
+    MeanAlone,
+    SquareAlone,
+    NextStep,
     CorrectionInF32,
     ShareInF32,
     BothInF32,
@@ -22,11 +25,14 @@ enum Form {
 
 const LOST_DIGITS: &str = "1 - beta2 or 1 - beta2^t has lost its digits: subtract in f64";
 
-const FORMS: [(Form, &str); 11] = [
+const FORMS: [(Form, &str); 14] = [
     (
         Form::NoCorrection,
         "that is Adam without the bias correction: divide m by 1 - beta1^t, v by 1 - beta2^t",
     ),
+    (Form::MeanAlone, "m is corrected and v is not: divide v by 1 - beta2^t"),
+    (Form::SquareAlone, "v is corrected and m is not: divide m by 1 - beta1^t"),
+    (Form::NextStep, "the correction takes t + 1: t is 1 in the first step"),
     (Form::CorrectionInF32, LOST_DIGITS),
     (Form::ShareInF32, LOST_DIGITS),
     (Form::BothInF32, LOST_DIGITS),
@@ -95,6 +101,12 @@ impl State {
                 Form::CorrectionInF32 | Form::BothInF32 => f64::from(1.0 - (beta as f32).powi(t)),
                 _ => 1.0 - beta.powi(t),
             });
+            let [c1, c2] = match form {
+                Form::MeanAlone => [c1, 1.0],
+                Form::SquareAlone => [1.0, c2],
+                Form::NextStep => [beta1, beta2].map(|beta| 1.0 - beta.powi(t + 1)),
+                _ => [c1, c2],
+            };
             let root = match form {
                 Form::EpsilonInRoot => (v / c2 + epsilon).sqrt(),
                 Form::EpsilonUncorrected => (v.sqrt() + epsilon) / c2.sqrt(),
