@@ -10,6 +10,7 @@ import resource
 import sys
 import tempfile
 import time
+import warnings
 from pathlib import Path
 
 BATCH, CLASSES = 16, 751
@@ -66,6 +67,8 @@ def exported(network):
     """The network in evaluation mode, as the file of an ONNX model."""
     file = Path(tempfile.mkdtemp()) / "resnet50.onnx"
     network.net.eval()
+    # The exporter that needs no further package; it says that it is the older one.
+    warnings.simplefilter("ignore")
     network.torch.onnx.export(network.net, network.pixels, str(file), dynamo=False, input_names=["pixels"])
     return file
 

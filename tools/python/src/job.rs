@@ -55,7 +55,7 @@ impl Drop for StopAtEnd {
 ///
 /// # Errors
 /// The error of `work`; an exception of `progress` or of a signal's handler; a process that was forked after the
-/// threads were started.
+/// threads were started; an instruction set in `BCREID_CPU` that the processor lacks.
 pub fn run<T: Send + 'static>(
     py: Python<'_>,
     progress: impl FnMut(usize, usize) -> PyResult<()>,
@@ -75,6 +75,7 @@ pub fn run_with<L: Send + 'static, T: Send + 'static>(
     work: impl FnOnce(&mut L, &Reporter<T>) -> Result<T> + Send + 'static,
 ) -> PyResult<T> {
     refuse_forked()?;
+    bcreid::device::cpu::isa::requested().to_python()?;
     let stopped = Arc::new(AtomicBool::new(false));
     let _stop = StopAtEnd(stopped.clone());
     let (sender, receiver) = channel();
