@@ -161,11 +161,17 @@ fn start(learn: &Path, exercise: &Exercise, out: Option<PathBuf>, force: bool) -
             "\n\nIt may use {names}, which the folder has a copy of. Changes of the copy do not count."
         ),
     };
+    // Links of the page lead to files of the repository, which lies elsewhere.
+    let repository = exercise.page.ancestors().nth(4).unwrap_or(Path::new(""));
+    let task = exercise
+        .task
+        .replace(&format!("\n\nStart: `bcreid learn start {number}`"), "")
+        .replace("](../../../", &format!("]({}/", repository.display()));
     let text = format!(
         "# Exercise {number}: {}\n\n{}\n\nYour answer is {}. `bcreid learn check {number}` grades it.{beside}\n\nThe \
          chapter: {}\n",
         exercise.title,
-        exercise.task.replace(&format!("\n\nStart: `bcreid learn start {number}`"), ""),
+        task,
         exercise.answers().iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" and "),
         exercise.page.display()
     );

@@ -36,6 +36,17 @@ fn answer_with(body: &str) -> String {
 }
 
 #[test]
+fn links_of_a_task_lead_to_files_of_the_repository() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    succeed(at, &["start", "13.1"]);
+    let task = fs::read_to_string(at.join("learn/13.1/README.md")).unwrap();
+    let links: Vec<&str> = task.split("](").skip(1).map(|rest| rest.split_once(')').unwrap().0).collect();
+    assert_eq!(links.len(), 2, "{task}");
+    assert!(links.iter().all(|link| Path::new(link).is_absolute() && Path::new(link).is_file()), "{links:?}");
+}
+
+#[test]
 fn an_exercise_from_the_list_to_the_solution() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();

@@ -78,7 +78,7 @@ pub fn grade(checks: &mut Checks, answer: &Path) {
                 format!("an effect is one of {}, not `{given}`", EFFECTS.join(", "))
             })?;
             let (want, why) = effect(&gpu::of_repository(KERNELS)?, launch)?;
-            that(given == want, || format!("launch {launch}: `{given}` instead of `{want}`: {why}"))
+            that(given == want, || format!("`{given}` instead of `{want}`: {why}"))
         });
     }
 }

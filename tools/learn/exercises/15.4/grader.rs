@@ -50,8 +50,8 @@ fn one(sizes: &[usize], sections: usize, best: usize) -> Finding {
     that(largest == best, || {
         let told = if sizes.len() > 20 { String::new() } else { format!(" of {sizes:?}") };
         format!(
-            "{sections} sections{told}: the largest one has {largest} elements, and {best} is possible: filling each \
-             section to its share is not the best cut"
+            "{sections} sections{told}: the largest one has {largest} elements, and {best} is possible: neither \
+             equal numbers of parameters nor sections that are filled to their share give the best cut"
         )
     })
 }

@@ -20,12 +20,14 @@ fn one(w: f32) -> Finding {
     that(u > 0.0 && u.is_finite(), || format!("w = {w:?}: u is {u:?}, and must be above 0"))?;
     let (w, u) = (f64::from(w), f64::from(u));
     let is_power = w.abs().log2().fract() == 0.0;
+    let told = short(w);
     let after = to_bf16(w - 0.999 * u);
     that(after == w, || {
         let dense =
             if w > 0.0 && is_power { "; below a power of two the numbers are twice as dense" } else { "" };
         format!(
-            "w = {w}: w - 0.999 u is rounded to {after}: u is more than half of the distance of these two{dense}"
+            "w = {told}: w - 0.999 u is rounded to {}: u is more than half of the distance of these two{dense}",
+            short(after)
         )
     })?;
     that(to_bf16(w - 1.001 * u) != w, || {
@@ -33,7 +35,7 @@ fn one(w: f32) -> Finding {
             true => ": w - u moves away from 0, where the numbers are less dense",
             false => ": the distance of two numbers is the same from one power of two to the next",
         };
-        format!("w = {w}: u = {u} is not the largest, w - 1.001 u is rounded to w too{why}")
+        format!("w = {told}: u = {} is not the largest, w - 1.001 u is rounded to w too{why}", short(u))
     })
 }
 

@@ -28,8 +28,8 @@ fn checkpoints(seed: u64, steps: u64) -> Vec<(&'static str, Part, State)> {
             Part::Statistics,
             State { statistics: before.statistics, ..now.clone() },
         ),
-        ("a number of 0", Part::Step, State { step: 0, ..now.clone() }),
-        ("the number of the step before", Part::Step, State { step: before.step, ..now.clone() }),
+        ("a step number of 0", Part::Step, State { step: 0, ..now.clone() }),
+        ("the step number of the step before", Part::Step, State { step: before.step, ..now.clone() }),
         (
             "weights of 16 bits",
             Part::RoundedWeights,

@@ -1,4 +1,4 @@
-// Expect: losses[0] is
+// Expect: subtract the largest logit of the row first
 // Each step of a tree halves the number of values in scratch; scratch[0] is the result.
 //
 // losses [m], and partition [m]: the largest logit, and the logarithm of the sum of exponentials relative to it, of

@@ -1,4 +1,4 @@
-// Expect: is possible: filling each section to its share is not the best cut
+// Expect: is possible: neither equal numbers of parameters nor sections that are filled
 /// The rule of the product: each section is filled until it has its share.
 pub fn cut(sizes: &[usize], sections: usize) -> Vec<Vec<usize>> {
     let enough = sizes.iter().sum::<usize>().div_ceil(sections);
