@@ -108,7 +108,10 @@ fn an_answer_may_lie_elsewhere() {
     succeed(at, &["start", "7.1"]);
     assert!(at.join("learn/7.1/layer.rs").is_file() && at.join("learn/7.1/meter.rs").is_file());
     let task = fs::read_to_string(at.join("learn/7.1/README.md")).unwrap();
-    assert!(task.contains("grades it.\n\nIt may use `layer.rs`, `meter.rs`, which"), "{task}");
+    assert!(
+        task.contains("grades it.\n\nIt may use `layer.rs`, `meter.rs`, `microkernel.rs`, which"),
+        "{task}"
+    );
 }
 
 /// An operation: functions in Rust and their kernels.
