@@ -138,7 +138,7 @@ fn list(exercises: &[Exercise], progress: &Progress) -> Result<bool, String> {
 fn start(learn: &Path, exercise: &Exercise, out: Option<PathBuf>, force: bool) -> Result<bool, String> {
     let mut progress = Progress::read(learn)?;
     let number = exercise.number;
-    let folder = out.unwrap_or_else(|| learn.join(number.to_string()));
+    let folder = out.clone().unwrap_or_else(|| learn.join(number.to_string()));
     let answers: Vec<PathBuf> = exercise.answers().iter().map(|name| folder.join(name)).collect();
     if let Some(answer) = answers.iter().find(|answer| answer.exists())
         && !force
@@ -183,7 +183,7 @@ fn start(learn: &Path, exercise: &Exercise, out: Option<PathBuf>, force: bool) -
         let copy = folder.join(support.file_name().unwrap_or_default());
         fs::copy(support, &copy).map_err(|error| at(&copy, error))?;
     }
-    progress.entry(number).folder = folder.clone();
+    progress.entry(number).folder = out.unwrap_or_default();
     progress.write(learn)?;
     say(&format!(
         "{}: the task\n{}: fill the hole, then: bcreid learn check {number}",
@@ -202,6 +202,8 @@ fn check(
     let mut progress = Progress::read(learn)?;
     let number = exercise.number;
     let begun = progress.of(number).map(|state| state.folder.clone());
+    let is_elsewhere = begun.is_none() && given.is_some();
+    let begun = begun.filter(|folder| !folder.as_os_str().is_empty());
     let place = given.or(begun).unwrap_or_else(|| learn.join(number.to_string()));
     let names = exercise.answers();
     let answer: Vec<PathBuf> = match (place.is_file(), place.parent()) {
@@ -217,7 +219,7 @@ fn check(
     let verdict = grading.grade(exercise, &answer)?;
     tell(exercise, &verdict)?;
     let state = progress.entry(number);
-    if state.folder.as_os_str().is_empty() {
+    if is_elsewhere {
         state.folder = answer[0].parent().unwrap_or(Path::new("")).to_path_buf();
     }
     match verdict.is_passed() {

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 /// The state of an exercise.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct State {
-    /// The folder that was made for it.
+    /// The folder that was made for it, if it is not that with its number in the reader's folder. (A copy of the
+    /// reader's folder then has its own answers.)
     pub folder: PathBuf,
     /// Failed checks of an answer.
     pub failed: i64,

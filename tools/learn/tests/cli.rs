@@ -36,6 +36,17 @@ fn answer_with(body: &str) -> String {
 }
 
 #[test]
+fn a_copy_of_the_readers_folder_has_its_own_answers() {
+    let folder = tempfile::tempdir().unwrap();
+    let (at, first) = (folder.path(), folder.path().join("first"));
+    let first = first.to_str().unwrap();
+    succeed(at, &["--folder", first, "start", "2.1"]);
+    fs::rename(first, at.join("second")).unwrap();
+    let hole = fail(&learn(at, &["--folder", "second", "check", "2.1"]));
+    assert!(hole.contains("the hole is still open"), "{hole}");
+}
+
+#[test]
 fn links_of_a_task_lead_to_files_of_the_repository() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();
