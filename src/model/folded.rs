@@ -34,6 +34,7 @@ impl Folded {
         let filters = &params.get(layer.weight).value;
         let before = layer.instance.map_or(0, |instance| instance.channels);
         let channels = filters.shape().dims()[0];
+        // ANCHOR: fold
         let gain = |k: usize| match k.checked_sub(before) {
             None => 1.0,
             Some(own) => f64::from(gamma[own]) / (f64::from(var[own]) + f64::from(EPS)).sqrt(),
@@ -50,6 +51,7 @@ impl Folded {
                 Some(own) => (gain(k) * (b - f64::from(mean[own])) + f64::from(beta[own])) as f32,
             }
         });
+        // ANCHOR_END: fold
         let folded = Folded { filters: scaled.collect(), bias: shifted.collect() };
         folded.filters.iter().chain(&folded.bias).all(|value| value.is_finite()).then_some(folded)
     }

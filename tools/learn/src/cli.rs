@@ -157,9 +157,7 @@ fn start(learn: &Path, exercise: &Exercise, out: Option<PathBuf>, force: bool) -
         .map(|file| format!("`{}`", file.file_name().unwrap_or_default().to_string_lossy()));
     let beside = match names.collect::<Vec<_>>().join(", ") {
         names if names.is_empty() => names,
-        names => format!(
-            "\n\nIt may use {names}, which the folder has a copy of. Changes of the copy do not count."
-        ),
+        names => format!("\n\nIt may use {names}: copies lie in the folder. Changes of a copy do not count."),
     };
     // Links of the page lead to files of the repository, which lies elsewhere.
     let repository = exercise.page.ancestors().nth(4).unwrap_or(Path::new(""));

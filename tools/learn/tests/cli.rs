@@ -120,7 +120,7 @@ fn an_answer_may_lie_elsewhere() {
     assert!(at.join("learn/7.1/layer.rs").is_file() && at.join("learn/7.1/meter.rs").is_file());
     let task = fs::read_to_string(at.join("learn/7.1/README.md")).unwrap();
     assert!(
-        task.contains("grades it.\n\nIt may use `layer.rs`, `meter.rs`, `microkernel.rs`, which"),
+        task.contains("grades it.\n\nIt may use `layer.rs`, `meter.rs`, `microkernel.rs`: copies"),
         "{task}"
     );
 }
