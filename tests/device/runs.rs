@@ -22,7 +22,8 @@ fn devices_agree(settings: &[&str]) {
 }
 
 /// Asserts |ours - theirs| <= share |theirs|, in Euclidean length, for each tensor. A bias began at 0 and is only a sum
-/// of small gradients of either sign.
+/// of small gradients of either sign. Centers follow the features at half a step each: where rounding lets a ReLU pass one
+/// more value, they differ by more than weights do (by 1.5e-4 between two instruction sets of the CPU after 20 steps).
 #[track_caller]
 pub fn assert_weights_alike(ours: &Run, theirs: &Run) {
     let (ours, theirs) = (ours.weights(), theirs.weights());
@@ -33,7 +34,11 @@ pub fn assert_weights_alike(ours: &Run, theirs: &Run) {
         };
         let off = length(&mut ours.iter().zip(theirs).map(|(a, b)| a - b));
         let size = length(&mut theirs.iter().copied());
-        let share = if name.ends_with("bias") { 4e-2 } else { F32 };
+        let share = match name.as_str() {
+            "centers" => 1e-3,
+            name if name.ends_with("bias") => 4e-2,
+            _ => F32,
+        };
         assert!(off <= share * size, "{name}: {off:.1e} of {size:.1e}");
     }
 }
