@@ -5,7 +5,7 @@
 //! rounded once, and packed once. So an activation is written once for each convolution, with residual and ReLU, where
 //! layers one by one write it twice. Features differ from those of the layers one by one by rounding.
 //!
-//! Book: [chapter 8](../../../../docs/book/src/08-normalise.md).
+//! Book: [chapter 8](../../../../../docs/book/src/08-normalise.md).
 
 use super::resnet::{Block, ConvBn, ResNet};
 use crate::Result;
