@@ -63,9 +63,9 @@ class Torch:
             return self.net(self.pixels)[0, 0].item()
 
 
-def exported(network):
-    """The network in evaluation mode, as the file of an ONNX model."""
-    file = Path(tempfile.mkdtemp()) / "resnet50.onnx"
+def exported(network, folder):
+    """The network in evaluation mode, as the file of an ONNX model in a folder."""
+    file = Path(folder) / "resnet50.onnx"
     network.net.eval()
     # The exporter that needs no further package; it says that it is the older one.
     warnings.simplefilter("ignore")
@@ -80,8 +80,9 @@ class OnnxRuntime:
         network = Torch(threads)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
-        file = exported(network)
-        self.session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+        with tempfile.TemporaryDirectory() as folder:
+            file = str(exported(network, folder))
+            self.session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
         self.pixels = network.pixels.numpy()
         self.name = f"ONNX Runtime {onnxruntime.__version__}"
 
@@ -99,7 +100,9 @@ class OpenVino:
             "INFERENCE_NUM_THREADS": threads,
             "PERFORMANCE_HINT": "LATENCY",
         }
-        self.model = openvino.Core().compile_model(str(exported(network)), "CPU", settings)
+        with tempfile.TemporaryDirectory() as folder:
+            file = str(exported(network, folder))
+            self.model = openvino.Core().compile_model(file, "CPU", settings)
         used = str(self.model.get_property("INFERENCE_PRECISION_HINT"))
         if precision not in used.replace("bfloat16", "bf16").replace("float32", "f32").replace("float", "f32"):
             raise RuntimeError(f"it computes in {used}, not in {precision}")

@@ -16,7 +16,7 @@ pub struct Buffer {
 }
 
 /// The index of a parameter in [`Params`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ParamId(pub(super) usize);
 
 /// The index of a buffer in [`Params`].

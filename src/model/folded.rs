@@ -7,24 +7,24 @@
 //!
 //! Book: [chapter 8](../../../../../docs/book/src/08-normalise.md).
 
-use super::resnet::{Block, ConvBn, ResNet};
+use super::resnet::{ConvBn, Layers, ResNet};
 use crate::Result;
-use crate::autograd::{Params, Tape, Var};
+use crate::autograd::{ParamId, Params, Tape, Var};
 use crate::ops::batchnorm::{EPS, Epilogue, Statistics};
 use crate::ops::conv2d::{PackedConv, conv2d_packed};
-use crate::ops::maxpool::{MaxPool, maxpool};
 use crate::tensor::Tensor;
+use std::collections::HashMap;
 
 /// Filters and bias of a convolution with the batch normalisation behind it.
 #[derive(Clone, Debug)]
-pub(crate) struct Folded {
+pub(crate) struct FoldedConv {
     /// Filters `[K, R, S, C]`.
     pub filters: Vec<f32>,
     /// Bias `[K]`.
     pub bias: Vec<f32>,
 }
 
-impl Folded {
+impl FoldedConv {
     /// Folds a layer, whose parameters are on the CPU. Channels with an instance normalisation, the first ones of a layer
     /// of IBN-a, stay as they are. `None` if a result is not finite.
     pub fn new(layer: &ConvBn, params: &Params) -> Option<Self> {
@@ -52,86 +52,22 @@ impl Folded {
             }
         });
         // ANCHOR_END: fold
-        let folded = Folded { filters: scaled.collect(), bias: shifted.collect() };
+        let folded = FoldedConv { filters: scaled.collect(), bias: shifted.collect() };
         folded.filters.iter().chain(&folded.bias).all(|value| value.is_finite()).then_some(folded)
-    }
-}
-
-/// A layer for inference.
-#[derive(Debug)]
-enum Layer {
-    Folded(PackedConv),
-    /// An instance normalisation has no constants to fold: the layer is computed as in training.
-    OneByOne(ConvBn),
-}
-
-impl Layer {
-    fn new(layer: &ConvBn, params: &Params) -> Result<Option<Self>> {
-        if layer.instance.is_some() {
-            return Ok(Some(Layer::OneByOne(*layer)));
-        }
-        let Some(folded) = Folded::new(layer, params) else { return Ok(None) };
-        let (device, shape) = (params.device(), params.get(layer.weight).value.shape());
-        let filters = Tensor::from_f32(device, shape, &folded.filters)?;
-        let bias = Tensor::from_f32(device, [folded.bias.len()], &folded.bias)?;
-        Ok(Some(Layer::Folded(PackedConv::new(&filters, &bias, layer.conv)?)))
-    }
-
-    fn forward(&self, tape: &mut Tape<'_>, x: &Var, residual: Option<Var>, relu: bool) -> Result<Var> {
-        match self {
-            Layer::Folded(conv) => conv2d_packed(tape, x, conv, residual.as_ref(), relu),
-            Layer::OneByOne(layer) => {
-                layer.forward(tape, x.clone(), Statistics::Frozen, Epilogue { residual, relu })
-            }
-        }
-    }
-}
-
-#[derive(Debug)]
-struct FoldedBlock {
-    convs: Vec<Layer>,
-    downsample: Option<Layer>,
-}
-
-impl FoldedBlock {
-    fn new(block: &Block, params: &Params) -> Result<Option<Self>> {
-        let convs =
-            block.convs.iter().map(|layer| Layer::new(layer, params)).collect::<Result<Option<_>>>()?;
-        let Some(convs) = convs else { return Ok(None) };
-        let downsample = match &block.downsample {
-            None => None,
-            Some(projection) => match Layer::new(projection, params)? {
-                None => return Ok(None),
-                projection => projection,
-            },
-        };
-        Ok(Some(FoldedBlock { convs, downsample }))
-    }
-
-    fn forward(&self, tape: &mut Tape<'_>, x: Var) -> Result<Var> {
-        let shortcut = match &self.downsample {
-            Some(projection) => projection.forward(tape, &x, None, false)?,
-            None => x.clone(),
-        };
-        let (last, inner) = self.convs.split_last().expect("a block has convolutions");
-        let mut x = x;
-        for conv in inner {
-            x = conv.forward(tape, &x, None, true)?;
-        }
-        last.forward(tape, &x, Some(shortcut), true)
     }
 }
 
 /// A backbone with folded batch normalisations.
 #[derive(Debug)]
 pub struct FoldedResNet {
-    stem: Layer,
-    pool1: MaxPool,
-    blocks: Vec<FoldedBlock>,
+    backbone: ResNet,
+    /// The folded convolutions, by their filters. An instance normalisation has no constants to fold: its layer is not
+    /// here, and is computed as in training.
+    convs: HashMap<ParamId, PackedConv>,
 }
 
 impl FoldedResNet {
-    /// Folds and packs the layers of a backbone. `None` if the parameters are on a GPU, where fusing is cuDNN's business,
+    /// Folds and packs the layers of a backbone. `None` if the parameters are on a GPU, whose convolutions cuDNN computes,
     /// or if a folded value is not finite.
     ///
     /// # Errors
@@ -140,10 +76,15 @@ impl FoldedResNet {
         if params.get(backbone.stem.weight).value.gpu().is_some() {
             return Ok(None);
         }
-        let Some(stem) = Layer::new(&backbone.stem, params)? else { return Ok(None) };
-        let blocks = backbone.blocks.iter().map(|block| FoldedBlock::new(block, params));
-        let blocks = blocks.collect::<Result<Option<_>>>()?;
-        Ok(blocks.map(|blocks| FoldedResNet { stem, pool1: backbone.pool1, blocks }))
+        let (device, mut convs) = (params.device(), HashMap::new());
+        for layer in backbone.layers().filter(|layer| layer.instance.is_none()) {
+            let Some(folded) = FoldedConv::new(layer, params) else { return Ok(None) };
+            let shape = params.get(layer.weight).value.shape();
+            let filters = Tensor::from_f32(device, shape, &folded.filters)?;
+            let bias = Tensor::from_f32(device, [folded.bias.len()], &folded.bias)?;
+            convs.insert(layer.weight, PackedConv::new(&filters, &bias, layer.conv)?);
+        }
+        Ok(Some(FoldedResNet { backbone: backbone.clone(), convs }))
     }
 
     /// Computes the last feature map `[N, H / 32, W / 32, D]` from pixels `[N, H, W, 3]`, as [`ResNet::feature_map`] with
@@ -152,12 +93,16 @@ impl FoldedResNet {
     /// # Errors
     /// As [`ResNet::forward`].
     pub fn feature_map(&self, tape: &mut Tape<'_>, pixels: Var) -> Result<Var> {
-        let stem = self.stem.forward(tape, &pixels, None, true)?;
-        let mut x = maxpool(tape, stem, self.pool1)?;
-        for block in &self.blocks {
-            x = block.forward(tape, x)?;
+        self.backbone.feature_map_by(tape, pixels, self)
+    }
+}
+
+impl Layers for FoldedResNet {
+    fn forward(&self, layer: &ConvBn, tape: &mut Tape<'_>, x: Var, epilogue: Epilogue) -> Result<Var> {
+        match self.convs.get(&layer.weight) {
+            Some(conv) => conv2d_packed(tape, &x, conv, epilogue.residual.as_ref(), epilogue.relu),
+            None => Statistics::Frozen.forward(layer, tape, x, epilogue),
         }
-        Ok(x)
     }
 }
 
@@ -175,14 +120,13 @@ mod tests {
         (0..n as u32).map(|i| 2.0 * stream.uniform(i) - 1.0).collect()
     }
 
-    /// A network with uneven statistics, and its folded form.
-    fn networks(model: &Model) -> (ResNet, Params) {
+    /// A network with uneven statistics.
+    fn network(model: &Model) -> (ResNet, Params) {
         let mut specs = ParamSpecs::default();
         let network = ResNet::new(&Spec::of(model), &mut specs);
         let mut params = Params::new(&Device::cpu(), &specs).unwrap();
         params.initialise(3).unwrap();
-        let layers = network.blocks.iter().flat_map(|block| block.convs.iter().chain(&block.downsample));
-        for (seed, layer) in (10..).step_by(4).zip(std::iter::once(&network.stem).chain(layers)) {
+        for (seed, layer) in (10..).step_by(4).zip(network.layers()) {
             for (seed, id) in [(seed, layer.gamma), (seed + 1, layer.beta)] {
                 let n = params.get(id).value.shape().len();
                 let values: Vec<f32> = noise(seed, n).iter().map(|v| 0.75 + 0.5 * v).collect();
@@ -206,7 +150,7 @@ mod tests {
             Model { arch: Arch::Resnet50, ibn: true, width: Some(4), ..slim.clone() },
             Model { arch: Arch::Resnet18, ..slim },
         ] {
-            let (network, mut params) = networks(&model);
+            let (network, mut params) = network(&model);
             let folded = FoldedResNet::new(&network, &params).unwrap().expect("finite filters");
             let device = Device::cpu();
             let pixels = Tensor::from_f32(&device, [2, 64, 32, 3], &noise(1, 2 * 64 * 32 * 3)).unwrap();
@@ -226,7 +170,7 @@ mod tests {
     /// A running variance below 0 gives NaN layer by layer too, and the error of that path.
     #[test]
     fn what_is_not_finite_is_not_folded() {
-        let (network, mut params) = networks(&Model { arch: Arch::Slim, width: Some(4), ..Model::default() });
+        let (network, mut params) = network(&Model { arch: Arch::Slim, width: Some(4), ..Model::default() });
         let var = network.blocks[1].convs[0].var;
         let values = vec![-2.0; params.buffer(var).shape().len()];
         params.buffer_mut(var).copy_from_host_f32(&values).unwrap();

@@ -142,7 +142,7 @@ impl ConvBn {
         }
     }
 
-    pub(super) fn forward(
+    fn forward(
         &self,
         tape: &mut Tape<'_>,
         x: Var,
@@ -174,6 +174,19 @@ impl ConvBn {
             "only the first convolution of a block has an instance normalisation"
         );
         if epilogue.relu { relu(tape, y) } else { Ok(y) }
+    }
+}
+
+/// A way to compute the layers of a network: [`Statistics`] computes convolution and normalisation one after the other, a
+/// folded network both at once.
+pub(super) trait Layers {
+    /// Computes a convolution and the following normalisation with its epilogue.
+    fn forward(&self, layer: &ConvBn, tape: &mut Tape<'_>, x: Var, epilogue: Epilogue) -> Result<Var>;
+}
+
+impl Layers for Statistics {
+    fn forward(&self, layer: &ConvBn, tape: &mut Tape<'_>, x: Var, epilogue: Epilogue) -> Result<Var> {
+        layer.forward(tape, x, *self, epilogue)
     }
 }
 
@@ -231,17 +244,17 @@ impl Block {
     }
 
     // ANCHOR: block
-    fn forward(&self, tape: &mut Tape<'_>, x: Var, statistics: Statistics) -> Result<Var> {
+    fn forward(&self, tape: &mut Tape<'_>, x: Var, layers: &impl Layers) -> Result<Var> {
         let shortcut = match &self.downsample {
-            Some(projection) => projection.forward(tape, x.clone(), statistics, Epilogue::default())?,
+            Some(projection) => layers.forward(projection, tape, x.clone(), Epilogue::default())?,
             None => x.clone(),
         };
         let (last, inner) = self.convs.split_last().expect("a block has convolutions");
         let mut x = x;
         for conv in inner {
-            x = conv.forward(tape, x, statistics, Epilogue { residual: None, relu: true })?;
+            x = layers.forward(conv, tape, x, Epilogue { residual: None, relu: true })?;
         }
-        last.forward(tape, x, statistics, Epilogue { residual: Some(shortcut), relu: true })
+        layers.forward(last, tape, x, Epilogue { residual: Some(shortcut), relu: true })
     }
     // ANCHOR_END: block
 }
@@ -303,17 +316,33 @@ impl ResNet {
         global_avg_pool(tape, map)
     }
 
-    // ANCHOR: feature_map
+    /// All convolutions with their normalisations.
+    pub(super) fn layers(&self) -> impl Iterator<Item = &ConvBn> {
+        let of_blocks = self.blocks.iter().flat_map(|block| block.convs.iter().chain(&block.downsample));
+        std::iter::once(&self.stem).chain(of_blocks)
+    }
+
     /// Computes the last feature map `[N, H / 32, W / 32, D]` (H / 16 with a last stride of 1), whose mean is pool5,
     /// from pixels `[N, H, W, 3]`.
     ///
     /// # Errors
     /// As [`ResNet::forward`].
     pub fn feature_map(&self, tape: &mut Tape<'_>, pixels: Var, statistics: Statistics) -> Result<Var> {
-        let mut x = self.stem.forward(tape, pixels, statistics, Epilogue { residual: None, relu: true })?;
+        self.feature_map_by(tape, pixels, &statistics)
+    }
+
+    // ANCHOR: feature_map
+    /// Computes the feature map of [`ResNet::feature_map`] by some way to compute its layers.
+    pub(super) fn feature_map_by(
+        &self,
+        tape: &mut Tape<'_>,
+        pixels: Var,
+        layers: &impl Layers,
+    ) -> Result<Var> {
+        let mut x = layers.forward(&self.stem, tape, pixels, Epilogue { residual: None, relu: true })?;
         x = maxpool(tape, x, self.pool1)?;
         for block in &self.blocks {
-            x = block.forward(tape, x, statistics)?;
+            x = block.forward(tape, x, layers)?;
         }
         Ok(x)
     }

@@ -20,6 +20,7 @@ mod cudnn;
 mod filter_gradient;
 mod finish;
 mod implicit_gemm;
+mod merged_taps;
 mod packed;
 mod transforms;
 mod winograd;

@@ -1,7 +1,7 @@
 //! Folded convolutions in ONNX's order.
 
 use crate::autograd::Params;
-use crate::model::folded;
+use crate::model::folded::FoldedConv;
 use crate::model::resnet::ConvBn;
 
 /// Filters and bias of a folded convolution.
@@ -42,7 +42,7 @@ impl Folded {
             let [gamma, beta] = [own.gamma, own.beta].map(|id| params.get(id).value.f32().to_vec());
             FoldedInstance { gamma, beta }
         });
-        let Some(folding) = folded::Folded::new(layer, params) else {
+        let Some(folding) = FoldedConv::new(layer, params) else {
             return Err(format!(
                 "{name}: folding the batch normalisation gives non-finite weights (is a running variance below 0?)"
             ));

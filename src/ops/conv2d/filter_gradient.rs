@@ -8,7 +8,7 @@
 //! Book: [chapter 7](../../../../../../docs/book/src/07-convolution.md).
 
 use super::Geometry;
-use super::implicit_gemm::{FEW_CHANNELS, pad_images};
+use super::merged_taps;
 use crate::device::Device;
 use crate::device::cpu::microkernel::{COLS, Depth, Start, microkernel, tiled};
 use crate::element::GradMode;
@@ -93,10 +93,9 @@ fn with_rows_as_taps(g: &Geometry) -> Geometry {
 
 /// Computes the gradient of the filters: writes or adds dw.
 pub fn wgrad(device: &Device, g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32], mode: GradMode) {
-    let merge = g.c < FEW_CHANNELS && g.filter[1] > 1;
-    let padded = (merge && g.pad > 0).then(|| pad_images(device, g, x));
+    let padded = merged_taps::padded(device, g, x);
     let x = Input { values: padded.as_ref().map_or(x, Tensor::f32), pixel: g.c };
-    let g = &if merge { with_rows_as_taps(g) } else { *g };
+    let g = &if merged_taps::suits(g) { with_rows_as_taps(g) } else { *g };
     tiled!(wgrad_tiled(device, g, x, dy, dw, mode));
 }
 

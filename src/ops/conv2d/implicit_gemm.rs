@@ -8,14 +8,14 @@
 //! affine function of `h / t`. No inserted zero is multiplied, and nothing is unfolded: the rows of a register tile are
 //! slices of the source.
 //!
-//! With few channels (the stem has 3) the K segments would be too short for an efficient loop. Then the source is
-//! copied once with its padding, and the taps of one filter row, which are adjacent in memory, become a single K
-//! segment.
+//! With few channels (the stem has 3) the K segments would be too short for an efficient loop. Then the taps of one
+//! filter row become a single K segment (`merged_taps`).
 //!
 //! Book: [chapter 7](../../../../../../docs/book/src/07-convolution.md).
 
 use super::Geometry;
 use super::finish::Finish;
+use super::merged_taps;
 use crate::device::Device;
 use crate::device::cpu::microkernel::{COLS, Depth, Rows, Start, microkernel, tiled};
 use crate::element::GradMode;
@@ -29,8 +29,6 @@ const DEPTH: usize = 384;
 const PIXELS: usize = 96;
 /// The target number of tasks if there are few pixels.
 const TASKS: usize = 12;
-/// The number of channels below which the taps of a filter row are merged.
-pub const FEW_CHANNELS: usize = 16;
 
 /// One tap of the filter for one class of pixels.
 #[derive(Clone, Copy, Debug)]
@@ -102,20 +100,16 @@ pub fn fprop_packed(
     y: &mut [f32],
     finish: Finish<'_>,
 ) {
-    let padded = (merges_taps(g) && g.pad > 0).then(|| pad_images(device, g, x));
+    let padded = merged_taps::padded(device, g, x);
     let product = product_of_fprop(g, padded.as_ref().map_or(x, Tensor::f32));
     tiled!(product.run(filters, bias, y, GradMode::Overwrite, finish));
-}
-
-fn merges_taps(g: &Geometry) -> bool {
-    g.c < FEW_CHANNELS && g.filter[1] > 1
 }
 
 /// The product of fprop for a source, which is padded if taps are merged.
 fn product_of_fprop<'a>(g: &Geometry, source: &'a [f32]) -> ImplicitGemm<'a> {
     let [r, s] = g.filter;
     let pad = g.pad as isize;
-    let merge = merges_taps(g);
+    let merge = merged_taps::suits(g);
     let margin = if merge { 2 * g.pad } else { 0 };
     let at = |i: usize| [(i / s) as isize - pad, (i % s) as isize - pad];
     let taps = if merge {
@@ -173,27 +167,6 @@ pub fn dgrad(device: &Device, g: &Geometry, dy: &[f32], w: &[f32], dx: &mut [f32
     };
     let filters = product.pack(device, &Filters { values: w, column: 1, tap: g.c, depth: r * s * g.c });
     tiled!(product.run(filters.f32(), None, dx, mode, Finish::default()));
-}
-
-/// Copies the images with their zero padding.
-pub fn pad_images(device: &Device, g: &Geometry, x: &[f32]) -> Tensor {
-    let [height, width] = g.input;
-    let (padded, row) = ([height + 2 * g.pad, width + 2 * g.pad], (width + 2 * g.pad) * g.c);
-    let mut to = Tensor::scratch(device, [g.n, padded[0], padded[1], g.c]);
-    to.f32_mut().par_chunks_mut(row).enumerate().for_each(|(i, to)| {
-        let (n, h) = (i / padded[0], i % padded[0]);
-        if h < g.pad || h >= height + g.pad {
-            to.fill(0.0);
-            return;
-        }
-        let from = (n * height + h - g.pad) * width * g.c;
-        let (left, rest) = to.split_at_mut(g.pad * g.c);
-        let (middle, right) = rest.split_at_mut(width * g.c);
-        left.fill(0.0);
-        middle.copy_from_slice(&x[from..from + width * g.c]);
-        right.fill(0.0);
-    });
-    to
 }
 
 /// A part of the depth: whole K segments of some taps, or a part of one tap's K segment.

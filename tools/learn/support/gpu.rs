@@ -7,7 +7,7 @@ pub struct Gpu {
     now: u64,
     /// When the stream has done all work that is in it.
     done: u64,
-    /// What a launch costs the host.
+    /// The host's time for a launch.
     launch: u64,
 }
 

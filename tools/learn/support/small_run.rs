@@ -11,7 +11,7 @@ pub struct State {
     pub statistics: [f32; 4],
 }
 
-/// What is wrong with a checkpoint.
+/// The error of a checkpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
     /// Nothing is.

@@ -21,7 +21,7 @@ fn launch(words: &[&str]) -> Output {
     command.current_dir(repository()).stdin(Stdio::null()).output().unwrap()
 }
 
-/// What the command with `--trace` of a page of the book draws.
+/// The picture that a page's command with `--trace` draws.
 fn drawn_by(page: &str) -> String {
     let text = std::fs::read_to_string(repository().join("docs/book/src").join(page)).unwrap();
     let command = text

@@ -1,4 +1,4 @@
-//! What one block of a kernel does on the simulated GPU: the launch of chapter 12.
+//! The trace of one block of a kernel on the simulated GPU: the launch of chapter 12.
 
 use super::Drawn;
 use crate::repository;

@@ -255,7 +255,7 @@ fn chapters_of(root: &Path, source: &Path) -> Vec<usize> {
     chapters
 }
 
-/// What stands behind each `[` of the paragraphs of a module's documentation that begin with `Book: `.
+/// The text behind each `[` in a module's documentation, in the paragraphs that begin with `Book: `.
 fn references(text: &str) -> Vec<&str> {
     let mut is_book = false;
     let mut found = Vec::new();

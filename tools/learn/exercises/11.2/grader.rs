@@ -1,4 +1,4 @@
-//! What is left out is the derivative of the loss by x_i as the partner of the other images alone.
+//! The part left out is the derivative of the loss by x_i as the partner of the other images alone.
 
 use crate::answer::{PASSES, left_out};
 use crate::checks::*;

@@ -29,7 +29,7 @@ fn run(device: &Device, n: usize, warps: u32) -> Finding {
         host[numbers.below(n)] = f32::NAN;
     }
     host[at] = -0.25;
-    // What a kernel finds that gives each thread one element.
+    // The result of a kernel that gives each thread one element.
     let first = host.iter().take(32 * warps as usize).copied().fold(f32::NEG_INFINITY, f32::max);
     for seed in SEEDS {
         let x = device.upload("x", &host).map_err(gpu::told)?;

@@ -34,7 +34,7 @@ impl Arrays {
     }
 }
 
-/// What a launch does, and why.
+/// The effect of a launch, and its reason.
 fn effect(device: &Device, name: &str) -> Result<(&'static str, String), String> {
     let mut numbers = Numbers::new(143);
     let mut array = |name| {

@@ -23,7 +23,7 @@ const LISTS: [(&str, List); 6] = [
     ),
 ];
 
-/// What the rule says, and why.
+/// The choice by the rule, and its reason.
 fn rule(offers: &[Offer], limit: usize) -> (Option<usize>, &'static str) {
     let mut best: Option<usize> = None;
     for (place, offer) in offers.iter().enumerate() {

@@ -1,7 +1,7 @@
 use crate::answer::{Lane, Pool};
 use crate::checks::*;
 
-/// What a block is.
+/// The state of a block.
 #[derive(Clone, Copy, PartialEq)]
 enum State {
     InUse,

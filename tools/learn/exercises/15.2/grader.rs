@@ -10,7 +10,7 @@ struct Step {
     takes: u32,
 }
 
-/// What is wrong with the streams of a timeline.
+/// The error in the streams of a timeline.
 #[derive(Clone, Copy, PartialEq)]
 enum Error {
     None,

@@ -10,7 +10,7 @@ const CAPTURED: usize = 3;
 const SEED: f32 = 7.0;
 const MOMENTUM: f32 = 0.75;
 
-/// What changes from step to step: its number, its learning rate, its batch.
+/// The values that change from step to step: its number, its learning rate, its batch.
 #[derive(Clone)]
 struct Inputs {
     number: f32,

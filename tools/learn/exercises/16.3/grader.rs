@@ -9,7 +9,7 @@ use std::time::Duration;
 /// The elements of a chunk, by the task.
 const CHUNK: usize = 1000;
 
-/// How long a chunk is held at most: threads that run at the same time need far less.
+/// The longest time for which a chunk is held: threads that run at the same time need far less.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The calls of `add`: place and length of the chunk, in the order of their ends, with the thread.

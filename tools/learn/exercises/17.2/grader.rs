@@ -83,7 +83,7 @@ pub fn grade(checks: &mut Checks) {
         for image in 0..100 {
             let (_, mut asked) = words(|| view(&draws(image), true));
             let (_, others) = words(|| view(&draws(image), false));
-            // What is left was asked for by the rotation.
+            // The other words were asked for by the rotation.
             for word in others {
                 if let Some(at) = asked.iter().position(|own| *own == word) {
                     asked.swap_remove(at);

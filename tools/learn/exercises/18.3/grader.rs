@@ -6,7 +6,7 @@ mod product;
 
 const DIM: usize = 24;
 
-/// What decides between two images at the same distance.
+/// The rule for two images at the same distance.
 #[derive(Clone, Copy, PartialEq)]
 enum Ties {
     InOrder,

@@ -2,7 +2,7 @@ use crate::answer;
 use crate::checks::*;
 use std::cell::RefCell;
 
-/// How much longer than on an idle computer a run takes that begins at a time.
+/// The time of a run that begins at a time, relative to an idle computer.
 struct Load {
     name: &'static str,
     at: fn(f64) -> f64,
@@ -36,7 +36,7 @@ impl Computer {
     }
 }
 
-/// What the answer says, and the runs.
+/// The numbers of the answer, and the runs.
 fn measure(load: &Load, (ours, theirs): (f64, f64), rounds: usize) -> ([f64; 3], Vec<(bool, f64)>) {
     let computer = RefCell::new(Computer::default());
     let mut run_ours = || computer.borrow_mut().run(load, true, ours);
@@ -77,7 +77,7 @@ fn ratios(runs: &[(bool, f64)]) -> Vec<f64> {
     runs.chunks_exact(2).map(ratio).collect()
 }
 
-/// What the number is that is said to be the median.
+/// The meaning of the number that the answer gives as the median.
 fn what(said: f64, runs: &[(bool, f64)]) -> &'static str {
     let times =
         |is_ours: bool| runs.iter().filter(|run| run.0 == is_ours).map(|run| run.1).collect::<Vec<f64>>();

@@ -12,7 +12,7 @@ fn data(layer: &Layer) -> (Vec<f32>, Vec<f32>) {
 /// The counts of a run whose result is right.
 fn right(layer: &Layer) -> Result<Cost, String> {
     let (x, w) = data(layer);
-    // What is not computed stays NaN.
+    // Elements that are not computed stay NaN.
     let mut y = vec![f32::NAN; layer.pixels() * layer.k];
     let mut counts = Counts::default();
     run(&mut counts, layer, &x, &w, &mut y);

@@ -86,7 +86,7 @@ impl Network {
             if (folded[at] - want[at]).abs() <= near {
                 continue;
             }
-            // What differs by the same number at all pixels is the bias.
+            // A difference by the same number at all pixels is the bias.
             let difference = |pixel: usize| folded[pixel * k + filter] - want[pixel * k + filter];
             let is_bias = (0..pixels).all(|pixel| (difference(pixel) - difference(0)).abs() <= near);
             let part = if is_bias { "bias" } else { "filter" };

@@ -22,7 +22,7 @@ impl Conv {
     }
 }
 
-/// How the pooling counts its windows.
+/// The rule by which the pooling counts its windows.
 #[derive(Clone, Copy)]
 enum Pooling {
     Torchvision,

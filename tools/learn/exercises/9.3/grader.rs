@@ -3,7 +3,7 @@
 use crate::answer::gradient;
 use crate::checks::*;
 
-/// What a layer's derivative leaves out, to recognise an error.
+/// The part that a layer's derivative leaves out, to recognise an error.
 #[derive(Clone, Copy, PartialEq)]
 enum LeftOut {
     Nothing,

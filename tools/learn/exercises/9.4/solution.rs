@@ -1,4 +1,4 @@
-/// What names and shapes of a stored ResNet say about it.
+/// The properties of a stored ResNet, from its names and shapes.
 #[derive(Debug)]
 pub struct Network {
     /// Whether it has Caffe's wiring.

@@ -9,7 +9,7 @@ const LANES: u32 = 32;
 /// The most that a thread loads or stores with one instruction.
 const WIDEST: u64 = 16;
 
-/// What the lanes of a warp read or write with one instruction: on a GPU one request to the memory.
+/// The memory that the lanes of a warp read or write with one instruction: on a GPU one request to the memory.
 ///
 /// The simulated GPU runs one thread at a time. So the n-th access that a lane makes with an instruction belongs to the
 /// n-th of the other lanes.
@@ -21,7 +21,7 @@ pub struct WarpAccess {
     pub array: usize,
     /// As [`Access::places`].
     pub places: Arc<[String]>,
-    /// How many lanes take part.
+    /// The number of lanes that take part.
     pub lanes: u32,
     /// The bytes that are accessed, as ascending ranges of begin and end that do not touch.
     pub ranges: Vec<(u64, u64)>,
@@ -52,7 +52,7 @@ impl Trace {
     pub fn warp_accesses(&self) -> Vec<WarpAccess> {
         let mut found: Vec<WarpAccess> = Vec::new();
         let mut known = HashMap::new();
-        // How often a thread has come to an instruction.
+        // The number of times that a thread has come to an instruction.
         let mut times = HashMap::new();
         for (thread, access) in self.whole_accesses() {
             let place = (access.array, access.instruction);

@@ -1,4 +1,4 @@
-//! What one block of a launch did, in the order of the run.
+//! The events of one block of a launch, in the order of the run.
 
 mod accesses;
 mod draw;
@@ -39,7 +39,7 @@ pub enum Event {
     Return { thread: u32 },
 }
 
-/// What a thread waits for.
+/// The cause of a thread's wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wait {
     /// A `__syncthreads`.

@@ -1,9 +1,9 @@
-//! What each thread does from when to when. The unit of time is a run: of one thread, from where it goes on to where it
+//! The states of each thread over time. The unit of time is a run: of one thread, from where it goes on to where it
 //! waits or returns.
 
 use super::{Event, Trace, Wait};
 
-/// What a thread does, or has to wait for.
+/// The state of a thread: running, or waiting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     Run,

@@ -1,5 +1,5 @@
 // Expect: the part of the hinges: image
-/// What the derivative of (3) has and the paper's (8) has not, for each image: the part of the positive pairs, and the
+/// The terms of (3)'s derivative that the paper's (8) lacks, for each image: the part of the positive pairs, and the
 /// part of the hinges. The derivative is (8) plus both. labels[i] is the person of image i; the hinge compares squared
 /// distances with tau.
 pub fn left_out(x: &[Vec<f64>], labels: &[usize], tau: f64) -> [Vec<Vec<f64>>; 2] {

@@ -13,7 +13,7 @@
 
 use crate::philox::Draws;
 
-/// What is drawn for an image.
+/// The random choices of an image.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct View {
     pub flip: bool,

@@ -1,5 +1,5 @@
 // Expect: width is 24 instead of 16
-/// What names and shapes of a stored ResNet say about it.
+/// The properties of a stored ResNet, from its names and shapes.
 #[derive(Debug)]
 pub struct Network {
     /// Whether it has Caffe's wiring.
