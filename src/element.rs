@@ -2,6 +2,11 @@
 //!
 //! Book: [chapter 2](../../../../docs/book/src/02-memory.md), [chapter 4](../../../../docs/book/src/04-fan-out.md).
 
+mod real;
+
+pub use real::Real;
+pub(crate) use real::with_real;
+
 use std::fmt;
 
 // ANCHOR: shape
@@ -92,7 +97,7 @@ impl fmt::Display for Shape {
 pub enum DType {
     /// IEEE 754 single precision.
     F32,
-    /// bfloat16: activations and weight copies of a GPU run. No CPU operation takes it.
+    /// bfloat16: activations and weight copies of a run in that precision.
     BF16,
     /// 32-bit integers: labels and indices.
     I32,
@@ -151,10 +156,11 @@ impl GradMode {
 
     // ANCHOR: store
     /// Writes `values` to `to`, or adds them, element by element.
-    pub fn store(self, to: &mut [f32], values: impl IntoIterator<Item = f32>) {
+    #[inline(always)]
+    pub fn store<E: Real>(self, to: &mut [E], values: impl IntoIterator<Item = f32>) {
         match self {
-            GradMode::Overwrite => to.iter_mut().zip(values).for_each(|(t, v)| *t = v),
-            GradMode::Accumulate => to.iter_mut().zip(values).for_each(|(t, v)| *t += v),
+            GradMode::Overwrite => to.iter_mut().zip(values).for_each(|(t, v)| *t = E::round(v)),
+            GradMode::Accumulate => to.iter_mut().zip(values).for_each(|(t, v)| *t = E::round(t.widen() + v)),
         }
     }
     // ANCHOR_END: store

@@ -1,5 +1,5 @@
-//! The copy of a parameter's weights that matrix products on a GPU read: in the element type of activations, and with
-//! as many channels as images have there.
+//! The copy of a parameter's weights that matrix products read: in the element type of activations, and on a GPU with as
+//! many channels as images have there.
 
 use crate::Result;
 use crate::device::Device;
@@ -9,10 +9,14 @@ use crate::element::{DType, Shape};
 use crate::tensor::Tensor;
 
 /// The shape of the copy of a parameter; `None` if the weights themselves are read. Filters of convolutions have a copy
-/// if activations are narrower than f32, or if the filters are those of images, whose channels are padded with zeros.
-pub(super) fn shape(parameter: Shape, activations: DType) -> Option<Shape> {
+/// if activations are narrower than f32, or if the filters are those of images, whose channels a GPU pads with zeros.
+pub(super) fn shape(parameter: Shape, device: &Device) -> Option<Shape> {
+    shape_in(parameter, device.activations(), matches!(device, Device::Cuda(_)))
+}
+
+fn shape_in(parameter: Shape, activations: DType, on_gpu: bool) -> Option<Shape> {
     let c = parameter.nhwc()?[3];
-    let wide = if c == COLOURS { padded_channels(c, activations) } else { c };
+    let wide = if on_gpu && c == COLOURS { padded_channels(c, activations) } else { c };
     (activations != DType::F32 || wide != c).then(|| parameter.with_last(wide))
 }
 
@@ -39,13 +43,17 @@ mod tests {
 
     #[test]
     fn filters_of_images_and_narrow_filters_have_a_copy() {
-        let copy = |parameter: Shape, dtype| shape(parameter, dtype).map(|shape| shape.dims().to_vec());
-        for (dtype, image, other) in
-            [(DType::F32, vec![8, 7, 7, 4], None), (DType::BF16, vec![8, 7, 7, 8], Some(vec![8, 1, 1, 20]))]
-        {
-            assert_eq!(copy(Shape::from([8, 7, 7, 3]), dtype), Some(image));
-            assert_eq!(copy(Shape::from([8, 1, 1, 20]), dtype), other);
-            assert_eq!(copy(Shape::from([8, 3]), dtype), None);
+        for (on_gpu, dtype, image, other) in [
+            (true, DType::F32, Some(vec![8, 7, 7, 4]), None),
+            (true, DType::BF16, Some(vec![8, 7, 7, 8]), Some(vec![8, 1, 1, 20])),
+            (false, DType::F32, None, None),
+            (false, DType::BF16, Some(vec![8, 7, 7, 3]), Some(vec![8, 1, 1, 20])),
+        ] {
+            let copy =
+                |parameter: Shape| shape_in(parameter, dtype, on_gpu).map(|shape| shape.dims().to_vec());
+            assert_eq!(copy(Shape::from([8, 7, 7, 3])), image);
+            assert_eq!(copy(Shape::from([8, 1, 1, 20])), other);
+            assert_eq!(copy(Shape::from([8, 3])), None);
         }
     }
 }

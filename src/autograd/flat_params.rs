@@ -63,8 +63,9 @@ pub struct FlatParams {
 impl FlatParams {
     /// Allocates the arrays, filled with zeros, and returns the parameters as views of their parts.
     pub(super) fn new(gpu: &Arc<CudaDevice>, specs: &[ParamSpec]) -> Result<(Vec<Param>, Self)> {
-        let weights = gpu.precision().activations();
-        let copy_shape = |spec: &ParamSpec| compute_copy::shape(spec.shape, weights);
+        let device = Device::Cuda(gpu.clone());
+        let weights = device.activations();
+        let copy_shape = |spec: &ParamSpec| compute_copy::shape(spec.shape, &device);
         let mut params: Vec<Option<Param>> = specs.iter().map(|_| None).collect();
         let of_kind = |has_copy| {
             let members = specs.iter().enumerate().filter(|(_, spec)| copy_shape(spec).is_some() == has_copy);
@@ -76,7 +77,6 @@ impl FlatParams {
             let shape = |i: usize| copy_shape(&specs[i]).unwrap_or(specs[i].shape);
             let (offsets, end) = lay_out(members.iter().map(|&i| specs[i].shape.len()))?;
             let (wide_offsets, wide_end) = lay_out(members.iter().map(|&i| shape(i).len()))?;
-            let device = Device::Cuda(gpu.clone());
             let array = |end, dtype| {
                 Tensor::cleared(&device, [end], dtype).map_err(|e| {
                     e.about_tensor(format!("the {} parameters and their gradients", specs.len()))

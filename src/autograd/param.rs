@@ -12,7 +12,7 @@ pub struct Param {
     pub name: String,
     /// The weights, f32. Use [`Param::load`] to set them from the host.
     pub value: Tensor,
-    /// The copy of the weights for matrix products on a GPU: of filters in bf16, and of an image's filters with the
+    /// The copy of the weights for matrix products: of filters in bf16, and on a GPU of an image's filters with the
     /// channels of padded images, 0 in the further ones. Optimisers update both.
     pub compute_copy: Option<Tensor>,
     /// The gradient of the last backward pass, of the type and shape of [`Param::weight`]; gradients of further

@@ -1,9 +1,9 @@
 //! Parameters (updated by gradients) and buffers (state without a gradient) of a model.
 
-use super::{FlatParams, Init, Param, ParamSpec};
+use super::{FlatParams, Init, Param, ParamSpec, compute_copy};
 use crate::Result;
 use crate::device::Device;
-use crate::element::Shape;
+use crate::element::{DType, Shape};
 use crate::tensor::Tensor;
 
 /// A named tensor without gradient: running statistics, class centers.
@@ -110,11 +110,14 @@ impl Params {
         let (params, flat) = match device {
             Device::Cpu(_) => {
                 let separate = |spec: &ParamSpec| {
+                    let zeros = |dtype| Tensor::cleared(device, spec.shape, dtype);
+                    let has_copy = compute_copy::shape(spec.shape, device).is_some();
+                    let weight = if has_copy { device.activations() } else { DType::F32 };
                     Ok(Param {
                         name: spec.name.clone(),
-                        value: Tensor::zeros(device, spec.shape)?,
-                        compute_copy: None,
-                        grad: Tensor::zeros(device, spec.shape)?,
+                        value: zeros(DType::F32)?,
+                        compute_copy: has_copy.then(|| zeros(weight)).transpose()?,
+                        grad: zeros(weight)?,
                         init: spec.init,
                         lr_mult: spec.lr_mult,
                         decay_mult: 1.0,

@@ -11,7 +11,7 @@ pub struct Compute {
     /// Compute device: auto, cpu, cuda or cuda:N.
     #[arg(long, value_name = "DEVICE", value_hint = ValueHint::Other, default_value = "auto")]
     device: String,
-    /// Precision of convolutions and matrix products: f32, or on CUDA also tf32 or bf16.
+    /// Precision of convolutions and matrix products: f32, bf16, or on CUDA also tf32.
     #[arg(long, value_name = "TYPE", value_enum, hide_possible_values = true, default_value_t = Precision::F32)]
     precision: Precision,
     /// Batch normalisation on CUDA: by this program's kernels (own) or by cuDNN (cudnn).

@@ -35,7 +35,7 @@ use std::sync::Arc;
 ///
 /// // A device that is absent is an error; no other device takes its place.
 /// assert!(Device::choose("tpu", Precision::F32).is_err());
-/// assert!(Device::choose("cpu", Precision::Bf16).is_err());
+/// assert!(Device::choose("cpu", Precision::Tf32).is_err());
 /// # Ok(())
 /// # }
 /// ```
@@ -92,9 +92,15 @@ impl FromStr for Precision {
 }
 
 impl Device {
-    /// A CPU device with a buffer pool of its own.
+    /// A CPU device in f32, with a buffer pool of its own.
     pub fn cpu() -> Self {
-        Device::Cpu(Arc::new(cpu::CpuDevice::default()))
+        Device::cpu_in(Precision::F32)
+    }
+
+    /// A CPU device with a buffer pool of its own, whose activations are as `precision` says. The CPU's products have f32
+    /// factors in each: TF32 is the same as f32.
+    pub fn cpu_in(precision: Precision) -> Self {
+        Device::Cpu(Arc::new(cpu::CpuDevice::new(precision)))
     }
 
     /// Opens the device that `wish` names (`auto`, `cpu`, `cuda`, `cuda:N`); also returns one line that says which
@@ -102,8 +108,8 @@ impl Device {
     ///
     /// # Errors
     /// `wish` names no device; `cuda` is requested and something is missing (the message says what, and how to get
-    /// it: `cuda` is never replaced silently); the CPU is chosen, and `numerics`, such as a [`Precision`], is not f32
-    /// with this program's batch normalisation.
+    /// it: `cuda` is never replaced silently); the CPU is chosen, and `numerics`, such as a [`Precision`], is TF32 or has
+    /// the batch normalisation of cuDNN.
     pub fn choose(wish: &str, numerics: impl Into<Numerics>) -> Result<(Self, String)> {
         let numerics = numerics.into();
         let ordinal = match wish {
@@ -138,14 +144,18 @@ impl Device {
             ))
             .with_remedies([Remedy::BatchNorm("own".into())]));
         }
-        if precision != Precision::F32 {
+        if precision == Precision::Tf32 {
             return Err(Error::Device(format!(
-                "precision {precision} needs a CUDA device, and this is the CPU ({why}); bcreid doctor \
-                 lists the requirements of a CUDA device"
+                "precision {precision} needs a CUDA device, and this is the CPU ({why}); choose f32 or bf16, or see \
+                 bcreid doctor for the requirements of a CUDA device"
             )));
         }
-        let threads = rayon::current_num_threads();
-        Ok((Device::cpu(), format!("device: cpu, {}", counted(threads, "thread"))))
+        let threads = counted(rayon::current_num_threads(), "thread");
+        let numbers = match precision {
+            Precision::Bf16 => ", activations in bf16, products in f32",
+            _ => "",
+        };
+        Ok((Device::cpu_in(precision), format!("device: cpu, {threads}{numbers}")))
     }
 
     /// The reason why `auto` does not take the first CUDA device; `None` if it takes that device.
@@ -157,7 +167,10 @@ impl Device {
     /// a run depend on. The number of threads is not part of it.
     pub fn describe(&self) -> String {
         match self {
-            Device::Cpu(_) => format!("cpu: {}", cpu::describe()),
+            Device::Cpu(cpu) => match cpu.precision() {
+                Precision::F32 => format!("cpu: {}", cpu::describe()),
+                other => format!("cpu: {}, {other}", cpu::describe()),
+            },
             Device::Cuda(gpu) => format!("cuda: {}, {}", gpu.name(), gpu.numerics()),
         }
     }
@@ -181,7 +194,7 @@ impl Device {
     /// The number format of convolutions and matrix products on this device.
     pub fn precision(&self) -> Precision {
         match self {
-            Device::Cpu(_) => Precision::F32,
+            Device::Cpu(cpu) => cpu.precision(),
             Device::Cuda(gpu) => gpu.precision(),
         }
     }

@@ -70,7 +70,7 @@ impl Model {
     /// from a file are compared with the file's tensors at this point.
     ///
     /// # Errors
-    /// A width or stem that bf16 convolutions do not support; attributes whose table does not fit their values.
+    /// A width or stem that bf16 convolutions of a GPU do not support; attributes whose table does not fit their values.
     pub fn declare<'a>(
         config: &Config,
         outputs: impl Into<Outputs<'a>>,
@@ -80,10 +80,10 @@ impl Model {
         let spec = Spec::of(&config.model);
         let odd =
             [("width", spec.width), ("stem", spec.stem)].into_iter().find(|(_, n)| !n.is_multiple_of(8));
-        if let (DType::BF16, Some((key, channels))) = (device.activations(), odd) {
+        if let (Device::Cuda(_), DType::BF16, Some((key, channels))) = (device, device.activations(), odd) {
             return Err(Error::Config(format!(
-                "model.{key} is {channels}, and precision bf16 needs a multiple of 8, as cuDNN's 16-bit convolutions \
-                 do; set another model.{key} or choose precision tf32"
+                "model.{key} is {channels}, and precision bf16 needs a multiple of 8 on CUDA, as cuDNN's 16-bit \
+                 convolutions do; set another model.{key} or choose precision tf32"
             )));
         }
         let mut specs = ParamSpecs::default();

@@ -110,15 +110,16 @@ pub fn adam_section(
     match (params.flat(), rate.gpu()) {
         (Some(flat), Some(gpu)) => cuda::step(gpu, flat, moments, section, rate, step, solver),
         _ => {
-            cpu::step(params.params_mut(), moments, rate, step, solver);
-            Ok(())
+            cpu::step(params.params_mut(), moments, rate, step, solver)
         }
     }
 }
 
 mod cpu {
     use super::{Adam, Moments, WeightDecay};
+    use crate::Result;
     use crate::autograd::Param;
+    use crate::element::{Real, with_real};
     use crate::tensor::Tensor;
     use rayon::prelude::*;
 
@@ -143,7 +144,13 @@ mod cpu {
     }
 
     /// Updates weights and moments in one pass, in parallel over chunks of all parameters.
-    pub fn step(params: &mut [Param], moments: &mut Moments, rate: &Tensor, number: &Tensor, solver: Adam) {
+    pub fn step(
+        params: &mut [Param],
+        moments: &mut Moments,
+        rate: &Tensor,
+        number: &Tensor,
+        solver: Adam,
+    ) -> Result<()> {
         let rate = rate.f32()[0];
         let number = f64::from(number.i32()[0]);
         let Moments { means, squares, largest, .. } = moments;
@@ -155,7 +162,7 @@ mod cpu {
             .map(|(mean, square)| (mean, square, largest.as_mut().and_then(Iterator::next)))
             .collect();
         let all = params.par_iter_mut().zip(states);
-        all.filter(|(param, _)| param.is_updated()).for_each(|(param, (mean, square, largest))| {
+        all.filter(|(param, _)| param.is_updated()).try_for_each(|(param, (mean, square, largest))| {
             let t = number - f64::from(param.first_step) + 1.0;
             let [correction1, correction2] =
                 [solver.beta1, solver.beta2].map(|beta| -(t * beta.ln()).exp_m1());
@@ -175,18 +182,21 @@ mod cpu {
                 step_size: (f64::from(rate) / correction1) as f32,
                 root: correction2.sqrt() as f32,
             };
-            let grad = param.grad.f32().par_chunks(CHUNK);
             let value = param.value.f32_mut().par_chunks_mut(CHUNK);
             let mean = mean.f32_mut().par_chunks_mut(CHUNK);
             let square = square.f32_mut().par_chunks_mut(CHUNK);
-            let chunks = value.zip(grad).zip(mean).zip(square);
-            match largest {
-                None => chunks.for_each(|(((w, g), m), v)| plain(w, g, m, v, factors)),
-                Some(largest) => chunks
-                    .zip(largest.f32_mut().par_chunks_mut(CHUNK))
-                    .for_each(|((((w, g), m), v), u)| amsgrad(w, g, m, v, u, factors)),
-            }
-        });
+            with_real!(param.grad, G => {
+                let grad = param.grad.reals::<G>().par_chunks(CHUNK);
+                let chunks = value.zip(grad).zip(mean).zip(square);
+                match largest {
+                    None => chunks.for_each(|(((w, g), m), v)| plain(w, g, m, v, factors)),
+                    Some(largest) => chunks
+                        .zip(largest.f32_mut().par_chunks_mut(CHUNK))
+                        .for_each(|((((w, g), m), v), u)| amsgrad(w, g, m, v, u, factors)),
+                }
+            });
+            param.fill_compute_copy()
+        })
     }
 
     // ANCHOR: update
@@ -205,16 +215,16 @@ mod cpu {
     }
     // ANCHOR_END: update
 
-    fn plain(w: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32], f: Factors) {
-        for (((w, &g), m), v) in w.iter_mut().zip(g).zip(m).zip(v) {
-            observe(*w, g, m, v, f);
+    fn plain<G: Real>(w: &mut [f32], g: &[G], m: &mut [f32], v: &mut [f32], f: Factors) {
+        for (((w, g), m), v) in w.iter_mut().zip(g).zip(m).zip(v) {
+            observe(*w, g.widen(), m, v, f);
             *w = moved(*w, *m, *v, f);
         }
     }
 
-    fn amsgrad(w: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32], u: &mut [f32], f: Factors) {
-        for ((((w, &g), m), v), u) in w.iter_mut().zip(g).zip(m).zip(v).zip(u) {
-            observe(*w, g, m, v, f);
+    fn amsgrad<G: Real>(w: &mut [f32], g: &[G], m: &mut [f32], v: &mut [f32], u: &mut [f32], f: Factors) {
+        for ((((w, g), m), v), u) in w.iter_mut().zip(g).zip(m).zip(v).zip(u) {
+            observe(*w, g.widen(), m, v, f);
             // Not f32::max: a NaN must stay.
             *u = if *u >= *v { *u } else { *v };
             *w = moved(*w, *m, *u, f);

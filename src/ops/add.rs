@@ -43,6 +43,7 @@ impl Backward for AddBackward {
 // ANCHOR_END: backward
 
 mod cpu {
+    use crate::element::{Real, with_real};
     use crate::tensor::Tensor;
     use rayon::prelude::*;
 
@@ -50,10 +51,13 @@ mod cpu {
     const CHUNK: usize = 16 * 1024;
 
     pub fn forward(a: &Tensor, b: &Tensor, y: &mut Tensor) {
-        let inputs = a.f32().par_chunks(CHUNK).zip(b.f32().par_chunks(CHUNK));
-        y.f32_mut().par_chunks_mut(CHUNK).zip(inputs).for_each(|(y, (a, b))| {
-            y.iter_mut().zip(a.iter().zip(b)).for_each(|(y, (a, b))| *y = a + b);
-        });
+        fn run<E: Real>(a: &[E], b: &[E], y: &mut [E]) {
+            let inputs = a.par_chunks(CHUNK).zip(b.par_chunks(CHUNK));
+            y.par_chunks_mut(CHUNK).zip(inputs).for_each(|(y, (a, b))| {
+                y.iter_mut().zip(a.iter().zip(b)).for_each(|(y, (a, b))| *y = E::round(a.widen() + b.widen()));
+            });
+        }
+        with_real!(a, E => run::<E>(a.reals(), b.reals(), y.reals_mut()));
     }
 }
 

@@ -139,7 +139,7 @@ fn pack(dtype: DType) -> usize {
 }
 
 mod cpu {
-    use crate::element::GradMode;
+    use crate::element::{GradMode, Real, with_real};
     use crate::tensor::Tensor;
     use rayon::prelude::*;
 
@@ -155,18 +155,22 @@ mod cpu {
         mode: GradMode,
     ) {
         let (from_c, to_c) = (from.shape().last(), to.shape().last());
-        let rows = to.f32_mut().par_chunks_exact_mut(to_c).zip(from.f32().par_chunks_exact(from_c));
-        rows.with_min_len(ROWS).for_each(|(to, from)| {
-            mode.store(&mut to[to_first..][..width], from[from_first..][..width].iter().copied());
+        with_real!(from, E => {
+            let rows = to.reals_mut::<E>().par_chunks_exact_mut(to_c).zip(from.reals::<E>().par_chunks_exact(from_c));
+            rows.with_min_len(ROWS).for_each(|(to, from)| {
+                mode.store(&mut to[to_first..][..width], from[from_first..][..width].iter().map(|v| v.widen()));
+            });
         });
     }
 
     pub fn spread(from: &Tensor, to: &mut Tensor, first: usize) {
         let (width, c) = (from.shape().last(), to.shape().last());
-        let rows = to.f32_mut().par_chunks_exact_mut(c).zip(from.f32().par_chunks_exact(width));
-        rows.with_min_len(ROWS).for_each(|(to, from)| {
-            to.fill(0.0);
-            to[first..][..width].copy_from_slice(from);
+        with_real!(from, E => {
+            let rows = to.reals_mut::<E>().par_chunks_exact_mut(c).zip(from.reals::<E>().par_chunks_exact(width));
+            rows.with_min_len(ROWS).for_each(|(to, from)| {
+                to.fill(E::round(0.0));
+                to[first..][..width].copy_from_slice(from);
+            });
         });
     }
 }

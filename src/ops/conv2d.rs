@@ -116,10 +116,17 @@ impl Geometry {
 /// ([`padded_channels`]).
 ///
 /// # Errors
-/// If a rank is wrong, the channels differ, the stride is 0, an input is empty, or the filter is larger than the padded
+/// If a rank is wrong, the channels or the types differ, the stride is 0, an input is empty, or the filter is larger than the padded
 /// input.
 pub fn conv2d(tape: &mut Tape<'_>, x: Var, w: Var, bias: Option<Var>, conv: Conv) -> Result<Var> {
     let geometry = Geometry::new(&x.value, w.shape(), bias.as_ref().map(Var::shape), conv)?;
+    if x.value.dtype() != w.value.dtype() {
+        let (x, w) = (x.value.dtype(), w.value.dtype());
+        return Err(Error::shape(
+            "conv2d",
+            format!("the input is {x}, the filters {w}; both must have one type (Tape::weight)"),
+        ));
+    }
     let device = tape.device();
     let mut y = Tensor::empty(&device, geometry.y_shape(), x.value.dtype())?;
     // The CPU's loops gain from one long row. cuDNN has algorithms for 1 x 1 filters, and some of them limit the width.
@@ -195,7 +202,7 @@ impl Backward for Conv2dBackward {
 mod cpu {
     use super::{Geometry, filter_gradient, implicit_gemm, winograd};
     use crate::device::Device;
-    use crate::element::GradMode;
+    use crate::element::{GradMode, Real, with_real};
     use crate::tensor::Tensor;
     use rayon::prelude::*;
 
@@ -207,14 +214,17 @@ mod cpu {
         bias: Option<&Tensor>,
         y: &mut Tensor,
     ) {
-        let (x, w, bias, y) = (x.f32(), w.f32(), bias.map(Tensor::f32), y.f32_mut());
-        // ANCHOR: choose
-        if winograd::suits(g) {
-            winograd::fprop(device, g, x, w, bias, y);
-        } else {
-            implicit_gemm::fprop(device, g, x, w, bias, y);
+        fn run<E: Real>(device: &Device, g: &Geometry, x: &[E], w: &[E], bias: Option<&[f32]>, y: &mut [E]) {
+            // ANCHOR: choose
+            if winograd::suits(g) {
+                winograd::fprop(device, g, x, w, bias, y);
+            } else {
+                implicit_gemm::fprop(device, g, x, w, bias, y);
+            }
+            // ANCHOR_END: choose
         }
-        // ANCHOR_END: choose
+        let bias = bias.map(Tensor::f32);
+        with_real!(x, E => run::<E>(device, g, x.reals(), w.reals(), bias, y.reals_mut()));
     }
 
     pub fn input_gradient(
@@ -225,12 +235,10 @@ mod cpu {
         dx: &mut Tensor,
         mode: GradMode,
     ) {
-        let (dy, w, dx) = (dy.f32(), w.f32(), dx.f32_mut());
-        if winograd::suits(g) {
-            winograd::dgrad(device, g, dy, w, dx, mode);
-        } else {
-            implicit_gemm::dgrad(device, g, dy, w, dx, mode);
-        }
+        with_real!(dy, E => match winograd::suits(g) {
+            true => winograd::dgrad::<E>(device, g, dy.reals(), w.reals(), dx.reals_mut(), mode),
+            false => implicit_gemm::dgrad::<E>(device, g, dy.reals(), w.reals(), dx.reals_mut(), mode),
+        });
     }
 
     pub fn filter_gradient(
@@ -241,29 +249,31 @@ mod cpu {
         dw: &mut Tensor,
         mode: GradMode,
     ) {
-        let (x, dy, dw) = (x.f32(), dy.f32(), dw.f32_mut());
-        if winograd::suits(g) {
-            winograd::wgrad(device, g, x, dy, dw, mode);
-        } else {
-            filter_gradient::wgrad(device, g, x, dy, dw, mode);
-        }
+        with_real!(dy, E => match winograd::suits(g) {
+            true => winograd::wgrad::<E>(device, g, x.reals(), dy.reals(), dw.reals_mut(), mode),
+            false => filter_gradient::wgrad::<E>(device, g, x.reals(), dy.reals(), dw.reals_mut(), mode),
+        });
     }
 
     /// Pixels of a task; the sums of the tasks are then added in order.
     const PIXELS: usize = 1024;
 
     pub fn bias_gradient(dy: &Tensor, db: &mut Tensor, mode: GradMode) {
-        let (dy, db) = (dy.f32(), db.f32_mut());
+        let db = db.f32_mut();
         let k = db.len();
-        let parts: Vec<Vec<f32>> = dy
-            .par_chunks(PIXELS * k)
-            .map(|dy| {
-                let mut sum = vec![0.0; k];
-                dy.chunks_exact(k).for_each(|dy| sum.iter_mut().zip(dy).for_each(|(sum, dy)| *sum += dy));
-                sum
-            })
-            .collect();
+        let parts = with_real!(dy, E => partial_sums::<E>(dy.reals(), k));
         let sums = (0..k).map(|k| parts.iter().map(|part| f64::from(part[k])).sum::<f64>() as f32);
         mode.store(db, sums);
+    }
+
+    /// The sums of each part of the pixels, for each channel.
+    fn partial_sums<E: Real>(dy: &[E], k: usize) -> Vec<Vec<f32>> {
+        let of_part = |dy: &[E]| {
+            let mut sum = vec![0.0; k];
+            dy.chunks_exact(k)
+                .for_each(|dy| sum.iter_mut().zip(dy).for_each(|(sum, dy)| *sum += dy.widen()));
+            sum
+        };
+        dy.par_chunks(PIXELS * k).map(of_part).collect()
     }
 }

@@ -85,7 +85,7 @@ impl Backward for GemBackward {
 
 mod cpu {
     use super::{EPS, GemBackward};
-    use crate::element::{GradMode, Shape};
+    use crate::element::{GradMode, Real, Shape, with_real};
     use crate::tensor::Tensor;
     use rayon::prelude::*;
 
@@ -103,20 +103,23 @@ mod cpu {
     }
 
     pub fn forward(x: &Tensor, p: &Tensor, y: &mut Tensor) {
-        let (positions, c) = sizes(x.shape());
-        let p = p.f32()[0];
-        let images = y.f32_mut().par_chunks_mut(c).zip(x.f32().par_chunks(positions * c));
+        let (sizes, p) = (sizes(x.shape()), p.f32()[0]);
+        with_real!(x, E => means::<E>(sizes, x.reals(), p, y.f32_mut()));
+    }
+
+    fn means<E: Real>((positions, c): (usize, usize), x: &[E], p: f32, y: &mut [f32]) {
+        let images = y.par_chunks_mut(c).zip(x.par_chunks(positions * c));
         images.for_each(|(y, x)| {
             for (block, y) in y.chunks_mut(LANES).enumerate() {
                 let rows = || x.chunks_exact(c).map(|row| &row[block * LANES..][..y.len()]);
                 let mut largest = [EPS; LANES];
                 for row in rows() {
-                    largest.iter_mut().zip(row).for_each(|(m, &x)| *m = m.max(x));
+                    largest.iter_mut().zip(row).for_each(|(m, x)| *m = m.max(x.widen()));
                 }
                 let mut sums = [0.0_f64; LANES];
                 for row in rows() {
                     let values = sums.iter_mut().zip(&largest).zip(row);
-                    values.for_each(|((s, m), &x)| *s += f64::from((raised(x) / m).powf(p)));
+                    values.for_each(|((s, m), x)| *s += f64::from((raised(x.widen()) / m).powf(p)));
                 }
                 for ((y, s), m) in y.iter_mut().zip(sums).zip(largest) {
                     *y = m * ((s / positions as f64) as f32).powf(1.0 / p);
@@ -126,15 +129,24 @@ mod cpu {
     }
 
     pub fn input_gradient(saved: &GemBackward, dy: &Tensor, dx: &mut Tensor, mode: GradMode) {
-        let (positions, c) = sizes(dx.shape());
+        with_real!(dx, E => shares::<E>(saved, dy, sizes(dx.shape()), dx.reals_mut(), mode));
+    }
+
+    fn shares<E: Real>(
+        saved: &GemBackward,
+        dy: &Tensor,
+        (positions, c): (usize, usize),
+        dx: &mut [E],
+        mode: GradMode,
+    ) {
         let (power, share) = (saved.p.f32()[0] - 1.0, 1.0 / positions as f32);
-        let images = dx.f32_mut().par_chunks_mut(positions * c).zip(saved.x.f32().par_chunks(positions * c));
+        let images = dx.par_chunks_mut(positions * c).zip(saved.x.reals::<E>().par_chunks(positions * c));
         let rows = saved.y.f32().par_chunks(c).zip(dy.f32().par_chunks(c));
         images.zip(rows).for_each(|((dx, x), (y, dy))| {
             for (dx, x) in dx.chunks_exact_mut(c).zip(x.chunks_exact(c)) {
-                let values = x.iter().zip(y).zip(dy).map(|((&x, y), dy)| match x < EPS {
+                let values = x.iter().zip(y).zip(dy).map(|((x, y), dy)| match x.widen() < EPS {
                     true => 0.0,
-                    false => dy * share * (x / y).powf(power),
+                    false => dy * share * (x.widen() / y).powf(power),
                 });
                 mode.store(dx, values);
             }
@@ -143,23 +155,27 @@ mod cpu {
 
     /// Sums in f64: of an image first, and then of the images in their order.
     pub fn exponent_gradient(saved: &GemBackward, dy: &Tensor, dp: &mut Tensor, mode: GradMode) {
+        let sum = with_real!(saved.x, E => exponent_sum::<E>(saved, dy));
+        mode.store(dp.f32_mut(), std::iter::once(sum));
+    }
+
+    fn exponent_sum<E: Real>(saved: &GemBackward, dy: &Tensor) -> f32 {
         let (positions, c) = sizes(saved.x.shape());
         let p = saved.p.f32()[0];
-        let images = saved.x.f32().par_chunks(positions * c);
+        let images = saved.x.reals::<E>().par_chunks(positions * c);
         let rows = saved.y.f32().par_chunks(c).zip(dy.f32().par_chunks(c));
-        let of_image = |(x, (y, dy)): (&[f32], (&[f32], &[f32]))| {
+        let of_image = |(x, (y, dy)): (&[E], (&[f32], &[f32]))| {
             let mut sum = 0.0;
             for row in x.chunks_exact(c) {
-                for ((&x, &y), &dy) in row.iter().zip(y).zip(dy) {
-                    let ratio = raised(x) / y;
+                for ((x, &y), &dy) in row.iter().zip(y).zip(dy) {
+                    let ratio = raised(x.widen()) / y;
                     sum += f64::from(dy) * f64::from(y) * f64::from(ratio.powf(p) * ratio.ln());
                 }
             }
             sum
         };
         let sums: Vec<f64> = images.zip(rows).map(of_image).collect();
-        let sum = sums.iter().sum::<f64>() / (f64::from(p) * positions as f64);
-        mode.store(dp.f32_mut(), std::iter::once(sum as f32));
+        (sums.iter().sum::<f64>() / (f64::from(p) * positions as f64)) as f32
     }
 }
 

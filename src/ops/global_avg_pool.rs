@@ -52,7 +52,7 @@ impl Backward for GlobalAvgPoolBackward {
 }
 
 mod cpu {
-    use crate::element::{GradMode, Shape};
+    use crate::element::{GradMode, Real, Shape, with_real};
     use crate::tensor::Tensor;
     use rayon::prelude::*;
 
@@ -65,15 +65,19 @@ mod cpu {
     }
 
     pub fn forward(x: &Tensor, y: &mut Tensor) {
-        let (positions, c) = sizes(x.shape());
-        let images = y.f32_mut().par_chunks_mut(c).zip(x.f32().par_chunks(positions * c));
+        let sizes = sizes(x.shape());
+        with_real!(x, E => means::<E>(sizes, x.reals(), y.f32_mut()));
+    }
+
+    fn means<E: Real>((positions, c): (usize, usize), x: &[E], y: &mut [f32]) {
+        let images = y.par_chunks_mut(c).zip(x.par_chunks(positions * c));
         images.for_each(|(y, x)| {
             for (block, y) in y.chunks_mut(LANES).enumerate() {
                 // The sum is f64, so that its rounding error does not grow with the number of positions.
                 let mut sums = [0.0_f64; LANES];
                 for row in x.chunks_exact(c) {
                     let row = &row[block * LANES..][..y.len()];
-                    sums.iter_mut().zip(row).for_each(|(s, &x)| *s += f64::from(x));
+                    sums.iter_mut().zip(row).for_each(|(s, x)| *s += f64::from(x.widen()));
                 }
                 y.iter_mut().zip(sums).for_each(|(y, s)| *y = (s / positions as f64) as f32);
             }
@@ -81,9 +85,13 @@ mod cpu {
     }
 
     pub fn backward(dy: &Tensor, dx: &mut Tensor, mode: GradMode) {
-        let (positions, c) = sizes(dx.shape());
+        let sizes = sizes(dx.shape());
+        with_real!(dx, E => shares::<E>(sizes, dy.f32(), dx.reals_mut(), mode));
+    }
+
+    fn shares<E: Real>((positions, c): (usize, usize), dy: &[f32], dx: &mut [E], mode: GradMode) {
         let share = 1.0 / positions as f32;
-        let images = dx.f32_mut().par_chunks_mut(positions * c).zip(dy.f32().par_chunks(c));
+        let images = dx.par_chunks_mut(positions * c).zip(dy.par_chunks(c));
         images.for_each(|(dx, dy)| {
             for dx in dx.chunks_exact_mut(c) {
                 mode.store(dx, dy.iter().map(|dy| dy * share));

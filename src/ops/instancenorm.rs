@@ -99,7 +99,7 @@ impl Backward for InstanceNormBackward {
 
 mod cpu {
     use super::{EPS, InstanceNormBackward};
-    use crate::element::{GradMode, Shape};
+    use crate::element::{GradMode, Real, Shape, with_real};
     use crate::tensor::Tensor;
     use rayon::prelude::*;
 
@@ -125,15 +125,19 @@ mod cpu {
         [first, second]
     }
 
-    pub fn forward(x: &Tensor, [gamma, beta]: [&Tensor; 2], statistics: &mut Tensor, y: &mut Tensor) {
+    pub fn forward(x: &Tensor, parameters: [&Tensor; 2], statistics: &mut Tensor, y: &mut Tensor) {
+        with_real!(x, E => normalise::<E>(x, parameters, statistics, y));
+    }
+
+    fn normalise<E: Real>(x: &Tensor, [gamma, beta]: [&Tensor; 2], statistics: &mut Tensor, y: &mut Tensor) {
         let (positions, c) = sizes(x.shape());
         let (gamma, beta) = (gamma.f32(), beta.f32());
         let half = statistics.shape().len() / 2;
         let (means, factors) = statistics.f32_mut().split_at_mut(half);
-        let images = y.f32_mut().par_chunks_mut(positions * c).zip(x.f32().par_chunks(positions * c));
+        let images = y.reals_mut::<E>().par_chunks_mut(positions * c).zip(x.reals::<E>().par_chunks(positions * c));
         images.zip(means.par_chunks_mut(c).zip(factors.par_chunks_mut(c))).for_each(
             |((y, x), (means, factors))| {
-                let value = |row: usize, k: usize| f64::from(x[row * c + k]);
+                let value = |row: usize, k: usize| f64::from(x[row * c + k].widen());
                 let [sums, _] = column_sums(c, 0..positions, |row, k| [value(row, k), 0.0]);
                 let mean: Vec<f64> = sums.iter().map(|sum| sum / positions as f64).collect();
                 let [squares, _] =
@@ -144,7 +148,7 @@ mod cpu {
                 }
                 for (y, x) in y.chunks_exact_mut(c).zip(x.chunks_exact(c)) {
                     for (k, (y, x)) in y.iter_mut().zip(x).enumerate() {
-                        *y = (x - means[k]) * (gamma[k] * factors[k]) + beta[k];
+                        *y = E::round((x.widen() - means[k]) * (gamma[k] * factors[k]) + beta[k]);
                     }
                 }
             },
@@ -152,16 +156,21 @@ mod cpu {
     }
 
     pub fn sums(saved: &InstanceNormBackward, dy: &Tensor, sums: &mut Tensor) {
+        with_real!(dy, E => channel_sums::<E>(saved, dy, sums));
+    }
+
+    fn channel_sums<E: Real>(saved: &InstanceNormBackward, dy: &Tensor, sums: &mut Tensor) {
         let (positions, c) = sizes(dy.shape());
         let half = sums.shape().len() / 2;
         let (means, factors) = saved.statistics.f32().split_at(half);
         let (of_products, of_dy) = sums.f32_mut().split_at_mut(half);
-        let images = dy.f32().par_chunks(positions * c).zip(saved.x.f32().par_chunks(positions * c));
+        let images =
+            dy.reals::<E>().par_chunks(positions * c).zip(saved.x.reals::<E>().par_chunks(positions * c));
         let statistics = means.par_chunks(c).zip(factors.par_chunks(c));
         let out = of_products.par_chunks_mut(c).zip(of_dy.par_chunks_mut(c));
         images.zip(statistics).zip(out).for_each(|(((dy, x), (means, factors)), (of_products, of_dy))| {
             let [products, plain] = column_sums(c, 0..positions, |row, k| {
-                let (dy, x) = (f64::from(dy[row * c + k]), f64::from(x[row * c + k]));
+                let [dy, x] = [dy, x].map(|values| f64::from(values[row * c + k].widen()));
                 [dy * (x - f64::from(means[k])) * f64::from(factors[k]), dy]
             });
             of_products.iter_mut().zip(products).for_each(|(to, sum)| *to = sum as f32);
@@ -184,22 +193,32 @@ mod cpu {
         dx: &mut Tensor,
         mode: GradMode,
     ) {
+        with_real!(dy, E => gradient::<E>(saved, dy, sums, dx, mode));
+    }
+
+    fn gradient<E: Real>(
+        saved: &InstanceNormBackward,
+        dy: &Tensor,
+        sums: &Tensor,
+        dx: &mut Tensor,
+        mode: GradMode,
+    ) {
         let (positions, c) = sizes(dy.shape());
         let gamma = saved.gamma.f32();
         let (means, factors) = saved.statistics.f32().split_at(sums.shape().len() / 2);
         let (of_products, of_dy) = sums.f32().split_at(sums.shape().len() / 2);
         let share = 1.0 / positions as f32;
-        let images = dx.f32_mut().par_chunks_mut(positions * c).enumerate();
+        let images = dx.reals_mut::<E>().par_chunks_mut(positions * c).enumerate();
         images.for_each(|(image, dx)| {
             let [means, factors, of_products, of_dy] =
                 [means, factors, of_products, of_dy].map(|values| &values[image * c..][..c]);
             let from = image * positions * c;
             for (row, dx) in dx.chunks_exact_mut(c).enumerate() {
-                let x = &saved.x.f32()[from + row * c..][..c];
-                let dy = &dy.f32()[from + row * c..][..c];
+                let x = &saved.x.reals::<E>()[from + row * c..][..c];
+                let dy = &dy.reals::<E>()[from + row * c..][..c];
                 let values = (0..c).map(|k| {
-                    let normalised = (x[k] - means[k]) * factors[k];
-                    gamma[k] * factors[k] * (dy[k] - of_dy[k] * share - normalised * (of_products[k] * share))
+                    let normalised = (x[k].widen() - means[k]) * factors[k];
+                    gamma[k] * factors[k] * (dy[k].widen() - of_dy[k] * share - normalised * (of_products[k] * share))
                 });
                 mode.store(dx, values);
             }

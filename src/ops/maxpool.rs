@@ -152,57 +152,62 @@ impl Backward for MaxPoolBackward {
 mod cpu {
     use super::{MaxPool, PoolGeometry};
     use crate::device::cpu::lanes;
-    use crate::element::GradMode;
+    use crate::element::{GradMode, Real, with_real};
     use crate::tensor::Tensor;
     use rayon::prelude::*;
 
     pub fn forward(geometry: &PoolGeometry, x: &Tensor, y: &mut Tensor) {
-        let ([oh, ow], x) = (geometry.output, x.f32());
-        y.f32_mut().par_chunks_mut(ow * geometry.c).enumerate().for_each(|(row, y)| {
-            let mut unread = [0; 0];
-            forward_row::<false>(geometry, image(geometry, x, row / oh), row % oh, y, &mut unread);
-        });
+        fn run<E: Real>(geometry: &PoolGeometry, x: &[E], y: &mut [E]) {
+            let [oh, ow] = geometry.output;
+            y.par_chunks_mut(ow * geometry.c).enumerate().for_each(|(row, y)| {
+                let mut unread = [0; 0];
+                forward_row::<E, false>(geometry, image(geometry, x, row / oh), row % oh, y, &mut unread);
+            });
+        }
+        with_real!(x, E => run::<E>(geometry, x.reals(), y.reals_mut()));
     }
 
     /// The forward pass that also saves the position of each maximum in its window.
     pub fn forward_saving(geometry: &PoolGeometry, x: &Tensor, y: &mut Tensor, places: &mut Tensor) {
-        let ([oh, ow], x) = (geometry.output, x.f32());
-        let places = places.u8_mut();
-        let rows = y.f32_mut().par_chunks_mut(ow * geometry.c).zip(places.par_chunks_mut(ow * geometry.c));
-        rows.enumerate().for_each(|(row, (y, places))| {
-            forward_row::<true>(geometry, image(geometry, x, row / oh), row % oh, y, places);
-        });
+        fn run<E: Real>(geometry: &PoolGeometry, x: &[E], y: &mut [E], places: &mut [u8]) {
+            let [oh, ow] = geometry.output;
+            let rows = y.par_chunks_mut(ow * geometry.c).zip(places.par_chunks_mut(ow * geometry.c));
+            rows.enumerate().for_each(|(row, (y, places))| {
+                forward_row::<E, true>(geometry, image(geometry, x, row / oh), row % oh, y, places);
+            });
+        }
+        with_real!(x, E => run::<E>(geometry, x.reals(), y.reals_mut(), places.u8_mut()));
     }
 
-    fn image<'a>(geometry: &PoolGeometry, x: &'a [f32], n: usize) -> &'a [f32] {
+    fn image<'a, E>(geometry: &PoolGeometry, x: &'a [E], n: usize) -> &'a [E] {
         let len = geometry.input[0] * geometry.input[1] * geometry.c;
         &x[n * len..(n + 1) * len]
     }
 
     /// Computes row `oy` of an image's output.
-    fn forward_row<const SAVE: bool>(
+    fn forward_row<E: Real, const SAVE: bool>(
         geometry: &PoolGeometry,
-        x: &[f32],
+        x: &[E],
         oy: usize,
-        y: &mut [f32],
+        y: &mut [E],
         places: &mut [u8],
     ) {
         let c = geometry.c;
         for ox in 0..geometry.output[1] {
             let y = &mut y[ox * c..(ox + 1) * c];
             let places = if SAVE { &mut places[ox * c..(ox + 1) * c] } else { &mut [] };
-            let at = maximum::<16, SAVE>(geometry, x, [oy, ox], y, places, 0);
-            let at = maximum::<4, SAVE>(geometry, x, [oy, ox], y, places, at);
-            maximum::<1, SAVE>(geometry, x, [oy, ox], y, places, at);
+            let at = maximum::<16, E, SAVE>(geometry, x, [oy, ox], y, places, 0);
+            let at = maximum::<4, E, SAVE>(geometry, x, [oy, ox], y, places, at);
+            maximum::<1, E, SAVE>(geometry, x, [oy, ox], y, places, at);
         }
     }
 
     /// Computes the channels of one output pixel from `from` on in whole groups of `L`; returns the first that is left.
-    fn maximum<const L: usize, const SAVE: bool>(
+    fn maximum<const L: usize, E: Real, const SAVE: bool>(
         geometry: &PoolGeometry,
-        x: &[f32],
+        x: &[E],
         [oy, ox]: [usize; 2],
-        y: &mut [f32],
+        y: &mut [E],
         places: &mut [u8],
         from: usize,
     ) -> usize {
@@ -216,7 +221,7 @@ mod cpu {
             let mut place = [(row_offset * kernel + column_offset) as u32; L];
             for (i, iy) in rows.clone().enumerate() {
                 for (j, ix) in columns.clone().enumerate() {
-                    let x = lanes::<L>(x, (iy * geometry.input[1] + ix) * geometry.c + c);
+                    let x = lanes::<L, E>(x, (iy * geometry.input[1] + ix) * geometry.c + c);
                     let here = ((row_offset + i) * kernel + column_offset + j) as u32;
                     for l in 0..L {
                         let take = x[l] > best[l] || x[l].is_nan();
@@ -225,7 +230,7 @@ mod cpu {
                     }
                 }
             }
-            y[c..c + L].copy_from_slice(&best);
+            y[c..c + L].copy_from_slice(&best.map(E::round));
             if SAVE {
                 places[c..c + L].copy_from_slice(&place.map(|p| p as u8));
             }
@@ -234,16 +239,19 @@ mod cpu {
     }
 
     pub fn backward(geometry: &PoolGeometry, dy: &Tensor, places: &Tensor, dx: &mut Tensor, mode: GradMode) {
+        with_real!(dy, E => gradient::<E>(geometry, dy.reals(), places.u8(), dx.reals_mut(), mode));
+    }
+
+    fn gradient<E: Real>(geometry: &PoolGeometry, dy: &[E], places: &[u8], dx: &mut [E], mode: GradMode) {
         let (c, [h, w], [oh, ow]) = (geometry.c, geometry.input, geometry.output);
-        let (dy, places): (_, &[u8]) = (dy.f32(), places.u8());
-        dx.f32_mut().par_chunks_mut(w * c).enumerate().for_each(|(row, dx)| {
+        dx.par_chunks_mut(w * c).enumerate().for_each(|(row, dx)| {
             let output = row / h * oh * ow * c..(row / h + 1) * oh * ow * c;
             let (dy, places) = (&dy[output.clone()], &places[output]);
             for (ix, dx) in dx.chunks_exact_mut(c).enumerate() {
                 let at = [row % h, ix];
-                let end = gather::<16>(geometry, dy, places, at, dx, mode, 0);
-                let end = gather::<4>(geometry, dy, places, at, dx, mode, end);
-                gather::<1>(geometry, dy, places, at, dx, mode, end);
+                let end = gather::<16, E>(geometry, dy, places, at, dx, mode, 0);
+                let end = gather::<4, E>(geometry, dy, places, at, dx, mode, end);
+                gather::<1, E>(geometry, dy, places, at, dx, mode, end);
             }
         });
     }
@@ -251,12 +259,12 @@ mod cpu {
     // ANCHOR: gather
     /// Computes the gradient of one input pixel's channels from `from` on in whole groups of `L`; returns the first
     /// channel that is left.
-    fn gather<const L: usize>(
+    fn gather<const L: usize, E: Real>(
         geometry: &PoolGeometry,
-        dy: &[f32],
+        dy: &[E],
         places: &[u8],
         [iy, ix]: [usize; 2],
-        dx: &mut [f32],
+        dx: &mut [E],
         mode: GradMode,
         from: usize,
     ) -> usize {
@@ -270,7 +278,7 @@ mod cpu {
                 for ox in columns.clone() {
                     let at = (oy * geometry.output[1] + ox) * geometry.c + c;
                     let here = ((iy + pad - oy * stride) * kernel + ix + pad - ox * stride) as u8;
-                    let (dy, place) = (lanes::<L>(dy, at), &places[at..at + L]);
+                    let (dy, place) = (lanes::<L, E>(dy, at), &places[at..at + L]);
                     for l in 0..L {
                         sum[l] += if place[l] == here { dy[l] } else { 0.0 };
                     }

@@ -6,7 +6,7 @@
 //! `pairs` is the common part of the losses on pairs of images.
 //!
 //! An operation is a function that takes the tape and its inputs and returns its output. Activations are
-//! `[N, H, W, C]`, features `[N, C]`. All are f32, except on a GPU that computes in bf16: there activations are bf16 up
+//! `[N, H, W, C]`, features `[N, C]`. All are f32, except on a device that computes in bf16: there activations are bf16 up
 //! to the global pooling, whose features are f32.
 //!
 //! The outer function checks shapes and types, allocates and records. It reads no element, since the host must not wait

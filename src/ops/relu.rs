@@ -60,6 +60,7 @@ impl Backward for ReluBackward {
 // ANCHOR_END: backward
 
 mod cpu {
+    use crate::element::{Real, with_real};
     use crate::tensor::Tensor;
     use rayon::prelude::*;
 
@@ -73,22 +74,32 @@ mod cpu {
     }
 
     pub fn forward(x: &Tensor, y: &mut Tensor) {
-        y.f32_mut().par_chunks_mut(CHUNK).zip(x.f32().par_chunks(CHUNK)).for_each(|(y, x)| {
-            y.iter_mut().zip(x).for_each(|(y, &x)| *y = rectified(x));
-        });
+        /// f32 or bf16 in memory; the comparison is of f32.
+        fn run<E: Real>(x: &[E], y: &mut [E]) {
+            y.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).for_each(|(y, x)| {
+                y.iter_mut().zip(x).for_each(|(y, x)| *y = E::round(rectified(x.widen())));
+            });
+        }
+        with_real!(x, E => run::<E>(x.reals(), y.reals_mut()));
     }
     // ANCHOR_END: loops
 
     pub fn forward_in_place(x: &mut Tensor) {
-        let chunks = x.f32_mut().par_chunks_mut(CHUNK);
-        chunks.for_each(|x| x.iter_mut().for_each(|x| *x = rectified(*x)));
+        fn run<E: Real>(x: &mut [E]) {
+            let chunks = x.par_chunks_mut(CHUNK);
+            chunks.for_each(|x| x.iter_mut().for_each(|x| *x = E::round(rectified(x.widen()))));
+        }
+        with_real!(x, E => run::<E>(x.reals_mut()));
     }
 
     /// Overwrites dy with dx.
     pub fn backward(y: &Tensor, dy: &mut Tensor) {
-        dy.f32_mut().par_chunks_mut(CHUNK).zip(y.f32().par_chunks(CHUNK)).for_each(|(dy, y)| {
-            dy.iter_mut().zip(y).for_each(|(dy, &y)| *dy = if y <= 0.0 { 0.0 } else { *dy });
-        });
+        fn run<E: Real>(y: &[E], dy: &mut [E]) {
+            dy.par_chunks_mut(CHUNK).zip(y.par_chunks(CHUNK)).for_each(|(dy, y)| {
+                dy.iter_mut().zip(y).for_each(|(dy, y)| *dy = if y.widen() <= 0.0 { E::round(0.0) } else { *dy });
+            });
+        }
+        with_real!(dy, E => run::<E>(y.reals(), dy.reals_mut()));
     }
 }
 

@@ -98,15 +98,16 @@ pub fn sgd_section(
     match (params.flat(), rate.gpu()) {
         (Some(flat), Some(gpu)) => cuda::step(gpu, flat, velocities, section, rate, solver),
         _ => {
-            cpu::step(params.params_mut(), velocities.each_mut(), rate, solver);
-            Ok(())
+            cpu::step(params.params_mut(), velocities.each_mut(), rate, solver)
         }
     }
 }
 
 mod cpu {
     use super::{Convention, Sgd};
+    use crate::Result;
     use crate::autograd::Param;
+    use crate::element::{Real, with_real};
     use crate::tensor::Tensor;
     use rayon::prelude::*;
 
@@ -114,41 +115,49 @@ mod cpu {
     const CHUNK: usize = 16 * 1024;
 
     /// Updates weights and velocities in one pass, in parallel over chunks of all parameters.
-    pub fn step(params: &mut [Param], velocities: &mut [Tensor], rate: &Tensor, solver: Sgd) {
+    pub fn step(params: &mut [Param], velocities: &mut [Tensor], rate: &Tensor, solver: Sgd) -> Result<()> {
         let rate = rate.f32()[0];
         let both = params.par_iter_mut().zip(velocities);
-        both.filter(|(param, _)| param.is_updated()).for_each(|(param, velocity)| {
+        both.filter(|(param, _)| param.is_updated()).try_for_each(|(param, velocity)| {
             let rate = rate * param.lr_mult;
             let decay = solver.weight_decay * param.decay_mult;
-            let grad = param.grad.f32().par_chunks(CHUNK);
             let value = param.value.f32_mut().par_chunks_mut(CHUNK);
             let velocity = velocity.f32_mut().par_chunks_mut(CHUNK);
-            value.zip(grad).zip(velocity).for_each(|((w, g), v)| match solver.convention {
-                Convention::PyTorch if solver.nesterov => nesterov(w, g, v, solver.momentum, decay, rate),
-                Convention::PyTorch => pytorch(w, g, v, solver.momentum, decay, rate),
-                Convention::Caffe => caffe(w, g, v, solver.momentum, decay, rate),
+            with_real!(param.grad, G => {
+                let grad = param.grad.reals::<G>().par_chunks(CHUNK);
+                value.zip(grad).zip(velocity).for_each(|((w, g), v)| match solver.convention {
+                    Convention::PyTorch if solver.nesterov => nesterov(w, g, v, solver.momentum, decay, rate),
+                    Convention::PyTorch => pytorch(w, g, v, solver.momentum, decay, rate),
+                    Convention::Caffe => caffe(w, g, v, solver.momentum, decay, rate),
+                });
             });
-        });
+            param.fill_compute_copy()
+        })
+    }
+
+    /// The gradients in f32.
+    fn widened<G: Real>(g: &[G]) -> impl Iterator<Item = f32> {
+        g.iter().map(|g| g.widen())
     }
 
     // ANCHOR: rules
-    fn pytorch(w: &mut [f32], g: &[f32], v: &mut [f32], momentum: f32, decay: f32, rate: f32) {
-        for ((w, &g), v) in w.iter_mut().zip(g).zip(v) {
+    fn pytorch<G: Real>(w: &mut [f32], g: &[G], v: &mut [f32], momentum: f32, decay: f32, rate: f32) {
+        for ((w, g), v) in w.iter_mut().zip(widened(g)).zip(v) {
             *v = momentum * *v + (g + decay * *w);
             *w -= rate * *v;
         }
     }
 
-    fn nesterov(w: &mut [f32], g: &[f32], v: &mut [f32], momentum: f32, decay: f32, rate: f32) {
-        for ((w, &g), v) in w.iter_mut().zip(g).zip(v) {
+    fn nesterov<G: Real>(w: &mut [f32], g: &[G], v: &mut [f32], momentum: f32, decay: f32, rate: f32) {
+        for ((w, g), v) in w.iter_mut().zip(widened(g)).zip(v) {
             let own = g + decay * *w;
             *v = momentum * *v + own;
             *w -= rate * (own + momentum * *v);
         }
     }
 
-    fn caffe(w: &mut [f32], g: &[f32], v: &mut [f32], momentum: f32, decay: f32, rate: f32) {
-        for ((w, &g), v) in w.iter_mut().zip(g).zip(v) {
+    fn caffe<G: Real>(w: &mut [f32], g: &[G], v: &mut [f32], momentum: f32, decay: f32, rate: f32) {
+        for ((w, g), v) in w.iter_mut().zip(widened(g)).zip(v) {
             *v = momentum * *v + rate * (g + decay * *w);
             *w -= *v;
         }

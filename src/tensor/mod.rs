@@ -13,9 +13,11 @@ pub use transfer::Download;
 use crate::Result;
 use crate::device::Device;
 use crate::device::cpu::CpuBuffer;
+use crate::device::cpu::simd::vectorized;
 use crate::device::cuda::{self, CudaBuffer, CudaDevice, In, kernels};
-use crate::element::{DType, Shape};
+use crate::element::{DType, Real, Shape, with_real};
 use bytemuck::Pod;
+use rayon::prelude::*;
 use std::sync::Arc;
 
 /// A dense array on a device: shape, element type and a shared buffer.
@@ -219,6 +221,22 @@ impl Tensor {
         self.elements_mut(DType::F32)
     }
 
+    /// The elements of a CPU tensor, f32 or bf16.
+    ///
+    /// # Panics
+    /// As [`Tensor::f32`].
+    pub fn reals<E: Real>(&self) -> &[E] {
+        self.elements(E::DTYPE)
+    }
+
+    /// The elements of a CPU tensor, f32 or bf16, mutable.
+    ///
+    /// # Panics
+    /// As [`Tensor::f32_mut`].
+    pub fn reals_mut<E: Real>(&mut self) -> &mut [E] {
+        self.elements_mut(E::DTYPE)
+    }
+
     /// The i32 elements of a CPU tensor.
     ///
     /// # Panics
@@ -306,7 +324,7 @@ impl Tensor {
     /// A device error.
     ///
     /// # Panics
-    /// On the CPU, where f32 is the only floating-point type.
+    /// If a type is none of the two, or this buffer is shared.
     pub fn convert_from(&mut self, from: &Tensor) -> Result<()> {
         assert_eq!(self.shape.len(), from.shape.len(), "a conversion of another size");
         match from.gpu() {
@@ -314,8 +332,25 @@ impl Tensor {
                 let n = from.shape.len();
                 gpu.launch(gpu.flat(n, 8), kernels::Cast { x: from.into(), y: self.into(), n })
             }
-            None => panic!("f32 is the only floating-point type on the CPU"),
+            None => {
+                with_real!(from, F => with_real!(self, T => convert::<F, T>(from.reals(), self.reals_mut())));
+                Ok(())
+            }
         }
+    }
+
+    /// This f32 tensor of the CPU in the type of the device's activations. Works on this thread alone: the threads of a
+    /// loader run beside a step.
+    ///
+    /// # Errors
+    /// As [`Tensor::empty`].
+    pub(crate) fn as_activations(self, device: &Device) -> Result<Self> {
+        if device.activations() == self.dtype {
+            return Ok(self);
+        }
+        let mut narrow = Self::empty(device, self.shape, device.activations())?;
+        with_real!(narrow, E => convert_chunk::<f32, E>(self.f32(), narrow.reals_mut()));
+        Ok(narrow)
     }
 
     /// A view of the part from byte `begin` on, as a separate tensor. The view shares the memory but not the handle, so
@@ -405,6 +440,20 @@ impl Tensor {
             Storage::Cuda(_) => panic!("a GPU tensor is passed to a CPU loop"),
         }
     }
+}
+
+/// Rounds each element to the other type.
+fn convert<F: Real, T: Real>(from: &[F], to: &mut [T]) {
+    /// Elements a thread takes at a time: 64 KiB of f32.
+    const CHUNK: usize = 16 * 1024;
+    to.par_chunks_mut(CHUNK).zip(from.par_chunks(CHUNK)).for_each(|(to, from)| convert_chunk(from, to));
+}
+
+fn convert_chunk<F: Real, T: Real>(from: &[F], to: &mut [T]) {
+    vectorized(
+        #[inline(always)]
+        || to.iter_mut().zip(from).for_each(|(to, from)| *to = T::round(from.widen())),
+    );
 }
 
 // ANCHOR: unique

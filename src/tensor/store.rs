@@ -2,8 +2,9 @@
 
 use super::Tensor;
 use crate::Result;
+use crate::device::cpu::simd::vectorized;
 use crate::device::cuda::{Out, kernels};
-use crate::element::GradMode;
+use crate::element::{GradMode, Real, with_real};
 use rayon::prelude::*;
 
 /// Elements a thread takes at a time: 64 KiB.
@@ -33,12 +34,21 @@ impl Tensor {
             "a sum of another type or size"
         );
         let Some(gpu) = from.gpu() else {
-            let chunks = self.f32_mut().par_chunks_mut(CHUNK).zip(from.f32().par_chunks(CHUNK));
-            chunks.for_each(|(to, from)| GradMode::Accumulate.store(to, from.iter().copied()));
+            with_real!(from, E => add_to::<E>(self.reals_mut(), from.reals()));
             return Ok(());
         };
         let (grid, n) = (gpu.flat(from.shape().len(), 16 / from.dtype().bytes()), from.shape().len());
         let y = Out::from(self);
         gpu.launch(grid, kernels::AddForward { a: y.into(), b: from.into(), y, n })
     }
+}
+
+/// Adds `from` to `to`, element by element.
+fn add_to<E: Real>(to: &mut [E], from: &[E]) {
+    to.par_chunks_mut(CHUNK).zip(from.par_chunks(CHUNK)).for_each(|(to, from)| {
+        vectorized(
+            #[inline(always)]
+            || GradMode::Accumulate.store(to, from.iter().map(|value| value.widen())),
+        );
+    });
 }

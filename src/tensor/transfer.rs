@@ -3,7 +3,7 @@
 use super::{Storage, Tensor, unique};
 use crate::Result;
 use crate::device::cuda::PendingDownload;
-use crate::element::DType;
+use crate::element::{DType, Real, with_real};
 use bytemuck::Pod;
 
 impl Tensor {
@@ -16,7 +16,9 @@ impl Tensor {
     /// If the elements are integers.
     pub fn to_host_f32(&self) -> Result<Vec<f32>> {
         match (&self.storage, self.dtype) {
-            (Storage::Cpu(_), _) => Ok(self.f32().to_vec()),
+            (Storage::Cpu(_), _) => {
+                with_real!(self, E => Ok(self.reals::<E>().iter().map(|value| value.widen()).collect()))
+            }
             (Storage::Cuda(buffer), DType::BF16) => {
                 let bits: Vec<u16> = buffer.download(self.shape.len())?;
                 Ok(bits.into_iter().map(|bits| f32::from_bits(u32::from(bits) << 16)).collect())

@@ -240,7 +240,7 @@ fn wrong_input_is_named() {
     refused(&["--classes", "1"], &["--classes 1", "2 to"]);
     refused(&["--set", "solver.bach=4"], &["solver.bach", "solver.batch"]);
     refused(&["--json", "no/such/folder/x.json"], &["no/such/folder", "does not exist"]);
-    refused(&["--device", "cpu", "--precision", "bf16"], &["precision bf16 needs"]);
+    refused(&["--device", "cpu", "--precision", "tf32"], &["precision tf32 needs"]);
     let by_cudnn = ["batch norm by cudnn needs a CUDA device", "give --batchnorm own"];
     refused(&["--device", "cpu", "--batchnorm", "cudnn"], &by_cudnn);
     let output = bcreid().args(["bench", "--batchnorm", "fast"]).output().unwrap();

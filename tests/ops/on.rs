@@ -21,7 +21,7 @@ pub fn each<F: Fn(&Device)>(body: F) {
     on(&[Precision::F32], body);
 }
 
-/// As [`each`], and on a CUDA device in bf16 too.
+/// As [`each`], and on both in bf16 too.
 #[track_caller]
 pub fn each_precision<F: Fn(&Device)>(body: F) {
     on(&[Precision::F32, Precision::Bf16], body);
@@ -49,7 +49,10 @@ pub fn cudnn_in_each_precision<F: Fn(&Device)>(body: F) {
 #[track_caller]
 fn on<F: Fn(&Device)>(precisions: &[Precision], body: F) {
     if !stand_ins::is_inner() {
-        body(&Device::cpu());
+        for &precision in precisions {
+            println!("on the CPU in {precision}:");
+            body(&Device::cpu_in(precision));
+        }
     }
     in_own_process(precisions, body);
 }

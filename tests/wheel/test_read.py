@@ -173,7 +173,7 @@ class Evaluate(unittest.TestCase):
             ((query, gallery), {"rerank": True, "k1": -1}, "k1 is -1"),
             ((query, gallery), {"rerank": True, "k2": -5}, "k2 is -5"),
             ((query, gallery), {"device": "tpu"}, "choose auto, cpu, cuda"),
-            ((query, gallery), {"device": "cpu", "precision": "bf16"}, "needs a CUDA device"),
+            ((query, gallery), {"device": "cpu", "precision": "tf32"}, "needs a CUDA device"),
             ((query, gallery), {"precision": "f64"}, "choose f32, tf32 or bf16"),
             ((query, np.eye(2)), {}, "gallery: a float64 array [2, 2]; give bcreid.Features"),
             ((None, gallery), {}, "query: an object of type NoneType"),

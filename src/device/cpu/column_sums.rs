@@ -3,6 +3,8 @@
 //! The partial sums of a few columns over a few rows stay in registers; otherwise every element would cost a load and
 //! a store of its sums.
 
+use super::simd::vectorized;
+use crate::element::Real;
 use std::ops::Range;
 
 /// Rows that are summed in registers before the sums in memory are updated.
@@ -14,27 +16,33 @@ pub trait Addends<const K: usize> {
     fn get<const L: usize>(&mut self, at: usize, column: usize) -> [[f32; L]; K];
 }
 
-/// The `L` values of `values` from index `at` on.
+/// The `L` values of `values` from index `at` on, in f32.
 ///
 /// # Panics
 /// If there are fewer than `L`.
 #[inline(always)]
-pub fn lanes<const L: usize>(values: &[f32], at: usize) -> &[f32; L] {
-    values[at..].first_chunk().expect("columns are cut into whole lanes")
+pub fn lanes<const L: usize, E: Real>(values: &[E], at: usize) -> [f32; L] {
+    values[at..].first_chunk().expect("columns are cut into whole lanes").map(Real::widen)
 }
 
 /// Overwrites `sums` `[K, C]` with the sums of every column over `rows` rows.
 pub fn sum_rows<const K: usize>(addends: &mut impl Addends<K>, rows: usize, sums: &mut [f32]) {
     sums.fill(0.0);
-    for row in (0..rows).step_by(ROWS) {
-        let rows = row..rows.min(row + ROWS);
-        let at = columns::<8, K>(addends, &rows, sums, 0);
-        let at = columns::<4, K>(addends, &rows, sums, at);
-        columns::<1, K>(addends, &rows, sums, at);
-    }
+    vectorized(
+        #[inline(always)]
+        || {
+            for row in (0..rows).step_by(ROWS) {
+                let rows = row..rows.min(row + ROWS);
+                let at = columns::<16, K>(addends, &rows, sums, 0);
+                let at = columns::<4, K>(addends, &rows, sums, at);
+                columns::<1, K>(addends, &rows, sums, at);
+            }
+        },
+    );
 }
 
 /// Adds up the columns from `from` on in whole groups of `L`; returns the first column that is left.
+#[inline(always)]
 fn columns<const L: usize, const K: usize>(
     addends: &mut impl Addends<K>,
     rows: &Range<usize>,

@@ -6,6 +6,7 @@
 //!
 //! Book: [chapter 2](../../../../../../docs/book/src/02-memory.md).
 
+use crate::device::Precision;
 use aligned_vec::{AVec, ConstAlign, avec};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, Weak};
@@ -17,10 +18,11 @@ const GRAIN: usize = 4096;
 
 type Block = AVec<u8, ConstAlign<ALIGN>>;
 
-/// The CPU device: a pool of free host memory blocks by size.
+/// The CPU device: a pool of free host memory blocks by size, and the number format of activations.
 #[derive(Debug, Default)]
 pub struct CpuDevice {
     free: Mutex<BTreeMap<usize, Vec<Block>>>,
+    precision: Precision,
 }
 
 /// A block of host memory, aligned to 64 bytes; dropping it returns the block to the device's pool.
@@ -31,6 +33,16 @@ pub struct CpuBuffer {
 }
 
 impl CpuDevice {
+    /// A device that computes in `precision`, f32 or bf16.
+    pub fn new(precision: Precision) -> Self {
+        CpuDevice { precision, ..CpuDevice::default() }
+    }
+
+    /// The number format of activations in memory.
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
     // ANCHOR: allocate
     /// Allocates a buffer of at least `bytes` bytes with unspecified content.
     pub fn allocate(self: &Arc<Self>, bytes: usize) -> CpuBuffer {

@@ -1,7 +1,7 @@
 //! Vectorised loops: each is compiled for the baseline of the target, for AVX2 with FMA, and for AVX-512.
 
 use super::isa::{Isa, isa};
-use crate::element::GradMode;
+use crate::element::{GradMode, Real};
 use std::ops::{Add, Mul, Sub};
 
 /// The number of values in [`Lanes`].
@@ -20,13 +20,16 @@ impl Lanes {
     /// Loads `count` values of `from` from index `at` on and fills the rest with zeros. Pass the constant [`LANES`]
     /// as `count` for whole vectors: the compiler then removes the branch.
     #[inline(always)]
-    pub fn load(from: &[f32], at: usize, count: usize) -> Self {
+    pub fn load<E: Real>(from: &[E], at: usize, count: usize) -> Self {
         let mut lanes = Self::ZERO;
         if count == LANES {
-            lanes.0.copy_from_slice(&from[at..at + LANES]);
+            let from: &[E; LANES] = from[at..].first_chunk().expect("whole lanes");
+            for i in 0..LANES {
+                lanes.0[i] = from[i].widen();
+            }
         } else {
             for (lane, value) in lanes.0.iter_mut().zip(&from[at..at + count]) {
-                *lane = *value;
+                *lane = value.widen();
             }
         }
         lanes
@@ -34,19 +37,19 @@ impl Lanes {
 
     /// Stores the first `count` values to `to` from index `at` on.
     #[inline(always)]
-    pub fn store(self, to: &mut [f32], at: usize, count: usize) {
+    pub fn store<E: Real>(self, to: &mut [E], at: usize, count: usize) {
         if count == LANES {
-            to[at..at + LANES].copy_from_slice(&self.0);
+            to[at..at + LANES].copy_from_slice(&self.0.map(E::round));
         } else {
             for (to, lane) in to[at..at + count].iter_mut().zip(self.0) {
-                *to = lane;
+                *to = E::round(lane);
             }
         }
     }
 
     /// Stores the first `count` values to `to` from index `at` on, or adds them to its elements.
     #[inline(always)]
-    pub fn put(self, to: &mut [f32], at: usize, count: usize, mode: GradMode) {
+    pub fn put<E: Real>(self, to: &mut [E], at: usize, count: usize, mode: GradMode) {
         match mode {
             GradMode::Overwrite => self.store(to, at, count),
             GradMode::Accumulate => (Lanes::load(to, at, count) + self).store(to, at, count),

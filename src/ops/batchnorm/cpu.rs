@@ -7,8 +7,9 @@ use super::{BETA, BatchNorm, Dx, EPS, Forward, GAMMA, Gradients};
 use crate::Result;
 use crate::autograd::{Sinks, Tape};
 use crate::device::Device;
+use crate::device::cpu::simd::vectorized;
 use crate::device::cpu::{Addends, lanes, sum_rows};
-use crate::element::DType;
+use crate::element::{DType, Real, with_real};
 use crate::tensor::Tensor;
 use rayon::prelude::*;
 
@@ -23,7 +24,7 @@ pub fn forward(
     x: Option<&Tensor>,
 ) -> Result<Tensor> {
     let affine = affine(tape, x.unwrap_or(y), pass.bn, pass.momentum)?;
-    normalise(y, x, &affine, pass.residual, pass.relu);
+    with_real!(y, E => normalise::<E>(y, x, &affine, pass.residual, pass.relu));
     Ok(affine)
 }
 
@@ -32,7 +33,8 @@ pub fn forward(
 fn affine(tape: &mut Tape<'_>, x: &Tensor, bn: &BatchNorm, momentum: Option<f32>) -> Result<Tensor> {
     let moments = match momentum {
         Some(momentum) => {
-            let moments = moments(&tape.device(), x.f32(), x.shape().last());
+            let (device, c) = (tape.device(), x.shape().last());
+            let moments = with_real!(x, E => moments::<E>(&device, x.reals(), c));
             moments.move_mean(tape.buffer_mut(bn.mean).f32_mut(), momentum);
             moments.move_var(tape.buffer_mut(bn.var).f32_mut(), momentum);
             moments
@@ -46,13 +48,17 @@ fn affine(tape: &mut Tape<'_>, x: &Tensor, bn: &BatchNorm, momentum: Option<f32>
 
 /// The backward pass ([`Gradients`]); the gradients of gamma and beta go to `sinks`.
 pub fn backward(pass: &mut Gradients, sinks: &mut Sinks<'_>) -> Result<()> {
+    with_real!(pass.dy, E => backward_of::<E>(pass, sinks))
+}
+
+fn backward_of<E: Real>(pass: &mut Gradients, sinks: &mut Sinks<'_>) -> Result<()> {
     let Gradients { dy, x, y, affine, batch, .. } = pass;
     let affine = affine.f32();
     let mut correction = None;
     if let Some(x) = &*x {
         let rows = dy.shape().len() / dy.shape().last();
-        let mask = Mask::of(pass.mask, y.as_ref());
-        let sums = sums(sinks.device(), dy.f32_mut(), x.f32(), affine, mask, pass.mask_dy);
+        let mask = Mask::<E>::of(pass.mask, y.as_ref());
+        let sums = sums(sinks.device(), dy.reals_mut(), x.reals(), affine, mask, pass.mask_dy);
         sinks.add(GAMMA, |to, mode| {
             mode.store(to.f32_mut(), sums.iter().map(|s| s.dgamma as f32));
             Ok(())
@@ -63,7 +69,7 @@ pub fn backward(pass: &mut Gradients, sinks: &mut Sinks<'_>) -> Result<()> {
         })?;
         correction = batch.then(|| correct(sinks.device(), affine, &sums, rows)).transpose()?;
     } else if let (true, Some(y)) = (pass.mask_dy, &*y) {
-        mask_in_place(dy.f32_mut(), y.f32());
+        mask_in_place::<E>(dy.reals_mut(), y.reals());
     }
 
     let mask = if pass.mask_dy { super::Mask::Off } else { pass.mask };
@@ -72,15 +78,15 @@ pub fn backward(pass: &mut Gradients, sinks: &mut Sinks<'_>) -> Result<()> {
         (Dx::OverX, correction) => {
             let x = x.as_mut().expect("dx overwrites a saved x");
             let correction = correction.as_ref().expect("x is overwritten with batch statistics only");
-            batch_dx(x.f32_mut(), None, dy.f32(), affine, correction.f32(), mask);
+            batch_dx::<E>(x.reals_mut(), None, dy.reals(), affine, correction.f32(), mask);
         }
-        (Dx::OverDy, _) => frozen_dx(dy.f32_mut(), None, affine, Mask::of(mask, y.as_ref())),
+        (Dx::OverDy, _) => frozen_dx::<E>(dy.reals_mut(), None, affine, Mask::of(mask, y.as_ref())),
         (Dx::Own(dx), Some(correction)) => {
             let x = x.as_ref().expect("batch statistics need x");
-            batch_dx(dx.f32_mut(), Some(x.f32()), dy.f32(), affine, correction.f32(), mask);
+            batch_dx::<E>(dx.reals_mut(), Some(x.reals()), dy.reals(), affine, correction.f32(), mask);
         }
         (Dx::Own(dx), None) => {
-            frozen_dx(dx.f32_mut(), Some(dy.f32()), affine, Mask::of(mask, y.as_ref()));
+            frozen_dx::<E>(dx.reals_mut(), Some(dy.reals()), affine, Mask::of(mask, y.as_ref()));
         }
     }
     Ok(())
@@ -122,59 +128,79 @@ impl<'a> Affine<'a> {
 
 /// The mask of the ReLU's gradient, with the elements of the saved output.
 #[derive(Clone, Copy)]
-enum Mask<'a> {
+enum Mask<'a, E> {
     Off,
-    Output(&'a [f32]),
+    Output(&'a [E]),
     Recomputed,
 }
 
-impl<'a> Mask<'a> {
+impl<'a, E: Real> Mask<'a, E> {
     fn of(mask: super::Mask, y: Option<&'a Tensor>) -> Self {
         match (mask, y) {
             (super::Mask::Off, _) => Mask::Off,
             (super::Mask::Recomputed, _) => Mask::Recomputed,
-            (super::Mask::Output, y) => Mask::Output(y.expect("an output was saved for its mask").f32()),
+            (super::Mask::Output, y) => Mask::Output(y.expect("an output was saved for its mask").reals()),
         }
     }
 }
 
 /// max(v, 0), and NaN where v is NaN.
+#[inline(always)]
 fn rectified(v: f32) -> f32 {
     if v < 0.0 { 0.0 } else { v }
 }
 
 /// dy where `y` is positive or NaN, else 0; `y` may be the value before or after the ReLU. There is no branch, since
 /// random signs would mispredict half of the time.
+#[inline(always)]
 fn pass(dy: f32, y: f32) -> f32 {
     f32::from_bits(dy.to_bits() & !u32::from(y <= 0.0).wrapping_neg())
 }
 
 /// Calls `f` with every row of `out` and the row's first index; rows are copied from `from` before, if it is given.
-fn for_rows(out: &mut [f32], from: Option<&[f32]>, c: usize, f: impl Fn(usize, &mut [f32]) + Sync) {
+#[inline(always)]
+fn for_rows<E: Real>(out: &mut [E], from: Option<&[E]>, c: usize, f: impl Fn(usize, &mut [E]) + Sync) {
     let chunk = (CHUNK / c).max(1) * c;
     out.par_chunks_mut(chunk).enumerate().for_each(|(i, rows)| {
-        for (row, out) in rows.chunks_exact_mut(c).enumerate() {
-            let at = i * chunk + row * c;
-            if let Some(from) = from {
-                out.copy_from_slice(&from[at..at + c]);
-            }
-            f(at, out);
-        }
+        vectorized(
+            #[inline(always)]
+            || {
+                for (row, out) in rows.chunks_exact_mut(c).enumerate() {
+                    let at = i * chunk + row * c;
+                    if let Some(from) = from {
+                        out.copy_from_slice(&from[at..at + c]);
+                    }
+                    f(at, out);
+                }
+            },
+        );
     });
 }
 
 // ANCHOR: normalise
 /// Computes y from x in one pass; without `x`, `y` contains x and is overwritten.
-fn normalise(y: &mut Tensor, x: Option<&Tensor>, affine: &Tensor, residual: Option<&Tensor>, relu: bool) {
-    fn row(y: &mut [f32], k: &Affine<'_>, residual: &[f32], finish: impl Fn(f32, f32) -> f32) {
+fn normalise<E: Real>(
+    y: &mut Tensor,
+    x: Option<&Tensor>,
+    affine: &Tensor,
+    residual: Option<&Tensor>,
+    relu: bool,
+) {
+    #[inline(always)]
+    fn row<E: Real, R: Real>(
+        y: &mut [E],
+        k: &Affine<'_>,
+        residual: &[R],
+        finish: impl Fn(f32, f32) -> f32,
+    ) {
         let channels = k.mean.iter().zip(k.scale).zip(k.shift);
-        for ((y, &r), ((mean, scale), shift)) in y.iter_mut().zip(residual).zip(channels) {
-            *y = finish((*y - mean) * scale + shift, r);
+        for ((y, r), ((mean, scale), shift)) in y.iter_mut().zip(residual).zip(channels) {
+            *y = E::round(finish((y.widen() - mean) * scale + shift, r.widen()));
         }
     }
     let k = Affine::of(affine.f32());
     let c = k.mean.len();
-    let (y, x, residual) = (y.f32_mut(), x.map(Tensor::f32), residual.map(Tensor::f32));
+    let (y, x, residual) = (y.reals_mut::<E>(), x.map(Tensor::reals), residual.map(Tensor::reals::<E>));
     match (residual, relu) {
         // Without a residual, `k.mean` stands in for the unused argument: it is in the first-level cache anyway.
         (None, false) => for_rows(y, x, c, |_, y| row(y, &k, k.mean, |v, _| v)),
@@ -193,45 +219,46 @@ struct ChannelSums {
 }
 
 /// The addends of dbeta and dgamma: the masked gradient g and g (x - mean).
-struct MaskedGradient<'a> {
-    dy: &'a mut [f32],
-    x: &'a [f32],
+struct MaskedGradient<'a, E> {
+    dy: &'a mut [E],
+    x: &'a [E],
     affine: Affine<'a>,
-    mask: Mask<'a>,
+    mask: Mask<'a, E>,
     mask_dy: bool,
 }
 
-impl Addends<2> for MaskedGradient<'_> {
+impl<E: Real> Addends<2> for MaskedGradient<'_, E> {
     #[inline(always)]
     fn get<const L: usize>(&mut self, at: usize, c: usize) -> [[f32; L]; 2] {
-        let (x, mean) = (lanes::<L>(self.x, at), lanes::<L>(self.affine.mean, c));
+        let (x, mean) = (lanes::<L, E>(self.x, at), lanes::<L, f32>(self.affine.mean, c));
         let distance: [f32; L] = std::array::from_fn(|l| x[l] - mean[l]);
-        let dy = lanes::<L>(self.dy, at);
+        let dy = lanes::<L, E>(self.dy, at);
         let g: [f32; L] = match self.mask {
-            Mask::Off => *dy,
+            Mask::Off => dy,
             Mask::Output(y) => {
-                let y = lanes::<L>(y, at);
+                let y = lanes::<L, E>(y, at);
                 std::array::from_fn(|l| pass(dy[l], y[l]))
             }
             Mask::Recomputed => {
-                let (scale, shift) = (lanes::<L>(self.affine.scale, c), lanes::<L>(self.affine.shift, c));
+                let [scale, shift] = [self.affine.scale, self.affine.shift].map(|row| lanes::<L, f32>(row, c));
                 std::array::from_fn(|l| pass(dy[l], distance[l] * scale[l] + shift[l]))
             }
         };
         if self.mask_dy {
-            self.dy[at..at + L].copy_from_slice(&g);
+            // A masked bf16 is 0 or the number itself: nothing is rounded.
+            self.dy[at..at + L].copy_from_slice(&g.map(E::round));
         }
         [g, std::array::from_fn(|l| g[l] * distance[l])]
     }
 }
 
 /// Computes dbeta and dgamma of every channel. With `mask_dy`, also masks dy in place.
-fn sums(
+fn sums<E: Real>(
     device: &Device,
-    dy: &mut [f32],
-    x: &[f32],
+    dy: &mut [E],
+    x: &[E],
     affine: &[f32],
-    mask: Mask<'_>,
+    mask: Mask<'_, E>,
     mask_dy: bool,
 ) -> Vec<ChannelSums> {
     let affine = Affine::of(affine);
@@ -286,10 +313,10 @@ fn correct(device: &Device, affine: &[f32], sums: &[ChannelSums], rows: usize) -
 
 // ANCHOR: batch_dx
 /// Computes dx with batch statistics; without `x`, `dx` contains x and is overwritten. The mask is off or recomputed.
-fn batch_dx(
-    dx: &mut [f32],
-    x: Option<&[f32]>,
-    dy: &[f32],
+fn batch_dx<E: Real>(
+    dx: &mut [E],
+    x: Option<&[E]>,
+    dy: &[E],
     affine: &[f32],
     correction: &[f32],
     mask: super::Mask,
@@ -304,12 +331,13 @@ fn batch_dx(
         let linear = |i: usize, x: f32, g: f32| scale[i] * g + ((x - mean[i]) * slope[i] + offset[i]);
         if recomputed {
             for i in 0..c {
-                let y = (row[i] - mean[i]) * scale[i] + shift[i];
-                row[i] = linear(i, row[i], pass(dy[i], y));
+                let x = row[i].widen();
+                let y = (x - mean[i]) * scale[i] + shift[i];
+                row[i] = E::round(linear(i, x, pass(dy[i].widen(), y)));
             }
         } else {
             for i in 0..c {
-                row[i] = linear(i, row[i], dy[i]);
+                row[i] = E::round(linear(i, row[i].widen(), dy[i].widen()));
             }
         }
     });
@@ -317,21 +345,24 @@ fn batch_dx(
 // ANCHOR_END: batch_dx
 
 /// Computes dx = scale g; without `dy`, `dx` contains dy and is overwritten. The mask is off or the output's.
-fn frozen_dx(dx: &mut [f32], dy: Option<&[f32]>, affine: &[f32], mask: Mask<'_>) {
+fn frozen_dx<E: Real>(dx: &mut [E], dy: Option<&[E]>, affine: &[f32], mask: Mask<'_, E>) {
     let scale = Affine::of(affine).scale;
     let c = scale.len();
     match mask {
         Mask::Output(y) => for_rows(dx, dy, c, |at, row| {
             let pairs = y[at..at + c].iter().zip(scale);
-            row.iter_mut().zip(pairs).for_each(|(g, (&y, k))| *g = pass(*g * k, y));
+            let values = row.iter_mut().zip(pairs);
+            values.for_each(|(g, (y, k))| *g = E::round(pass(g.widen() * k, y.widen())));
         }),
-        _ => for_rows(dx, dy, c, |_, row| row.iter_mut().zip(scale).for_each(|(g, k)| *g *= k)),
+        _ => for_rows(dx, dy, c, |_, row| {
+            row.iter_mut().zip(scale).for_each(|(g, k)| *g = E::round(g.widen() * k));
+        }),
     }
 }
 
 /// Masks dy by the saved output, in place.
-fn mask_in_place(dy: &mut [f32], y: &[f32]) {
+fn mask_in_place<E: Real>(dy: &mut [E], y: &[E]) {
     dy.par_chunks_mut(CHUNK).zip(y.par_chunks(CHUNK)).for_each(|(dy, y)| {
-        dy.iter_mut().zip(y).for_each(|(dy, &y)| *dy = pass(*dy, y));
+        dy.iter_mut().zip(y).for_each(|(dy, y)| *dy = E::round(pass(dy.widen(), y.widen())));
     });
 }

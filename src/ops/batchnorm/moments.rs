@@ -4,6 +4,7 @@
 
 use crate::device::Device;
 use crate::device::cpu::{Addends, lanes, sum_rows};
+use crate::element::Real;
 use crate::tensor::Tensor;
 use rayon::prelude::*;
 
@@ -53,26 +54,26 @@ pub fn sum_chunk_rows(c: usize) -> usize {
 }
 
 /// The addends of channel sums: the elements themselves.
-struct Values<'a>(&'a [f32]);
+struct Values<'a, E>(&'a [E]);
 
-impl Addends<1> for Values<'_> {
+impl<E: Real> Addends<1> for Values<'_, E> {
     #[inline(always)]
     fn get<const L: usize>(&mut self, at: usize, _: usize) -> [[f32; L]; 1] {
-        [*lanes(self.0, at)]
+        [lanes(self.0, at)]
     }
 }
 
 /// The addends of moments about a centre: an element's distance to its channel's centre, and the square of the
 /// distance.
-struct Distances<'a> {
-    x: &'a [f32],
+struct Distances<'a, E> {
+    x: &'a [E],
     centre: &'a [f32],
 }
 
-impl Addends<2> for Distances<'_> {
+impl<E: Real> Addends<2> for Distances<'_, E> {
     #[inline(always)]
     fn get<const L: usize>(&mut self, at: usize, c: usize) -> [[f32; L]; 2] {
-        let (x, centre) = (lanes::<L>(self.x, at), lanes::<L>(self.centre, c));
+        let (x, centre) = (lanes::<L, E>(self.x, at), lanes::<L, f32>(self.centre, c));
         let distance: [f32; L] = std::array::from_fn(|l| x[l] - centre[l]);
         [distance, distance.map(|d| d * d)]
     }
@@ -84,7 +85,7 @@ impl Addends<2> for Distances<'_> {
 /// rounding errors, then for the sums s and q of the distances to the centre and of their squares. The mean of the
 /// chunk is centre + s / n, its squared deviation q - s^2 / n, where s is close to 0. The chunks are merged in order,
 /// in f64 (Chan, Golub, LeVeque: "Algorithms for computing the sample variance", 1983).
-pub fn moments(device: &Device, x: &[f32], c: usize) -> Moments {
+pub fn moments<E: Real>(device: &Device, x: &[E], c: usize) -> Moments {
     let rows = x.len() / c;
     let step = sum_chunk_rows(c);
     let mut sums = Tensor::scratch(device, [rows.div_ceil(step), 3, c]);

@@ -11,7 +11,7 @@ use super::Geometry;
 use super::merged_taps;
 use crate::device::Device;
 use crate::device::cpu::microkernel::{COLS, Depth, Start, microkernel, tiled};
-use crate::element::GradMode;
+use crate::element::{GradMode, Real};
 use crate::tensor::Tensor;
 use rayon::prelude::*;
 use std::ops::Range;
@@ -79,8 +79,8 @@ impl Grid {
 
 /// The input, with the number of elements of a pixel.
 #[derive(Clone, Copy)]
-struct Input<'a> {
-    values: &'a [f32],
+struct Input<'a, E> {
+    values: &'a [E],
     pixel: usize,
 }
 
@@ -92,19 +92,25 @@ fn with_rows_as_taps(g: &Geometry) -> Geometry {
 }
 
 /// Computes the gradient of the filters: writes or adds dw.
-pub fn wgrad(device: &Device, g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32], mode: GradMode) {
+pub fn wgrad<E: Real>(device: &Device, g: &Geometry, x: &[E], dy: &[E], dw: &mut [E], mode: GradMode) {
     let padded = merged_taps::padded(device, g, x);
-    let x = Input { values: padded.as_ref().map_or(x, Tensor::f32), pixel: g.c };
+    let pixel = g.c;
     let g = &if merged_taps::suits(g) { with_rows_as_taps(g) } else { *g };
-    tiled!(wgrad_tiled(device, g, x, dy, dw, mode));
+    if let Some(padded) = padded {
+        let x = Input { values: padded.f32(), pixel };
+        tiled!(wgrad_tiled(device, g, x, dy, dw, mode));
+    } else {
+        let x = Input { values: x, pixel };
+        tiled!(wgrad_tiled(device, g, x, dy, dw, mode));
+    }
 }
 
 fn wgrad_tiled<const R: usize, const P: usize>(
     device: &Device,
     g: &Geometry,
-    x: Input<'_>,
-    dy: &[f32],
-    dw: &mut [f32],
+    x: Input<'_, impl Real>,
+    dy: &[impl Real],
+    dw: &mut [impl Real],
     mode: GradMode,
 ) {
     let grid = Grid::new::<R, P>(g);
@@ -143,8 +149,8 @@ struct TaskRanges {
 fn task<const R: usize, const P: usize>(
     device: &Device,
     g: &Geometry,
-    x: Input<'_>,
-    dy: &[f32],
+    x: Input<'_, impl Real>,
+    dy: &[impl Real],
     ranges: &TaskRanges,
     sums: &mut [f32],
     of_panel: usize,
@@ -177,7 +183,7 @@ fn task<const R: usize, const P: usize>(
 
 /// Packs rows of the product (columns of dy) in groups of R, pixel by pixel.
 fn pack_rows<const R: usize>(
-    dy: &[f32],
+    dy: &[impl Real],
     k: usize,
     block: &Range<usize>,
     rows: &Range<usize>,
@@ -188,10 +194,12 @@ fn pack_rows<const R: usize>(
         let count = R.min(rows.end - row);
         let pixels = dy.chunks_exact(k).zip(to.chunks_exact_mut(R));
         if count == R {
-            pixels.for_each(|(dy, to)| to.copy_from_slice(&dy[row..row + R]));
+            pixels.for_each(|(dy, to)| {
+                to.iter_mut().zip(&dy[row..row + R]).for_each(|(to, dy)| *to = dy.widen());
+            });
         } else {
             pixels.for_each(|(dy, to)| {
-                to[..count].copy_from_slice(&dy[row..row + count]);
+                to.iter_mut().zip(&dy[row..row + count]).for_each(|(to, dy)| *to = dy.widen());
                 to[count..].fill(0.0);
             });
         }
@@ -199,7 +207,13 @@ fn pack_rows<const R: usize>(
 }
 
 /// Packs sixteen columns of the unfolded input, pixel by pixel.
-fn pack_panel(g: &Geometry, x: Input<'_>, block: &Range<usize>, panel: usize, to: &mut [f32]) {
+fn pack_panel<E: Real>(
+    g: &Geometry,
+    x: Input<'_, E>,
+    block: &Range<usize>,
+    panel: usize,
+    to: &mut [f32],
+) {
     let end = g.filter[0] * g.filter[1] * g.c;
     // A panel behind the last column has none: it fills a register tile.
     let columns = (panel * COLS).min(end)..((panel + 1) * COLS).min(end);
@@ -212,25 +226,32 @@ fn pack_panel(g: &Geometry, x: Input<'_>, block: &Range<usize>, panel: usize, to
         let (tap, channel) = (column / g.c, column % g.c);
         let count = (g.c - channel).min(columns.end - column);
         let to = &mut to[column - columns.start..];
+        // A constant count becomes whole vector registers.
         if count == COLS {
-            pack_tap(g, x, block, tap, channel, to, |to, from| to[..COLS].copy_from_slice(&from[..COLS]));
+            pack_tap(g, x, block, tap, channel, to, |to, from| widen_few(from, to, COLS));
         } else {
-            pack_tap(g, x, block, tap, channel, to, |to, from| to[..count].copy_from_slice(&from[..count]));
+            pack_tap(g, x, block, tap, channel, to, |to, from| widen_few(from, to, count));
         }
         column += count;
     }
 }
 
+/// Copies the first `count` values in f32.
+#[inline(always)]
+fn widen_few<E: Real>(from: &[E], to: &mut [f32], count: usize) {
+    to[..count].iter_mut().zip(&from[..count]).for_each(|(to, from)| *to = from.widen());
+}
+
 /// Packs the input under one tap from a channel on, pixel by pixel; `copy` copies the columns of one pixel.
 #[inline(always)]
-fn pack_tap(
+fn pack_tap<E: Real>(
     g: &Geometry,
-    x: Input<'_>,
+    x: Input<'_, E>,
     block: &Range<usize>,
     tap: usize,
     channel: usize,
     to: &mut [f32],
-    copy: impl Fn(&mut [f32], &[f32]),
+    copy: impl Fn(&mut [f32], &[E]),
 ) {
     let [height, width] = g.input;
     let [p, q] = g.output;
@@ -238,7 +259,7 @@ fn pack_tap(
     // The pixels of an output row whose tap lies inside the image's width.
     let first = g.pad.saturating_sub(left).div_ceil(g.stride).min(q);
     let last = (width + g.pad).saturating_sub(left).div_ceil(g.stride).clamp(first, q);
-    let blank = [0.0; COLS];
+    let blank = [E::round(0.0); COLS];
     let mut pixel = block.start;
     while pixel < block.end {
         let (n, i, j) = (pixel / (p * q), pixel / q % p, pixel % q);

@@ -14,11 +14,11 @@
 //! Book: [chapter 7](../../../../../../docs/book/src/07-convolution.md).
 
 use super::Geometry;
-use super::finish::Finish;
+use super::finish::{Destination, Finish, widen};
 use super::merged_taps;
 use crate::device::Device;
 use crate::device::cpu::microkernel::{COLS, Depth, Rows, Start, microkernel, tiled};
-use crate::element::GradMode;
+use crate::element::{GradMode, Real};
 use crate::tensor::Tensor;
 use rayon::prelude::*;
 use std::ops::Range;
@@ -50,8 +50,8 @@ struct PixelClass {
 }
 
 /// An implicit GEMM.
-struct ImplicitGemm<'a> {
-    source: &'a [f32],
+struct ImplicitGemm<'a, E> {
+    source: &'a [E],
     /// The height and width of the source, in pixels.
     size: [usize; 2],
     /// The channels of the source.
@@ -71,42 +71,54 @@ struct ImplicitGemm<'a> {
 }
 
 /// The filters, with the strides of columns, taps and depth.
-struct Filters<'a> {
-    values: &'a [f32],
+struct Filters<'a, E> {
+    values: &'a [E],
     column: usize,
     tap: usize,
     depth: usize,
 }
 
 /// Computes y, the convolution of x with w plus bias.
-pub fn fprop(device: &Device, g: &Geometry, x: &[f32], w: &[f32], bias: Option<&[f32]>, y: &mut [f32]) {
-    fprop_packed(device, g, x, pack_filters(device, g, w).f32(), bias, y, Finish::default());
+pub fn fprop<E: Real>(
+    device: &Device,
+    g: &Geometry,
+    x: &[E],
+    w: &[E],
+    bias: Option<&[f32]>,
+    y: &mut [E],
+) {
+    fprop_packed(device, g, x, pack_filters(device, g, w).f32(), bias, y, Finish::NONE);
 }
 
-/// Packs the filters w for [`fprop_packed`]. Of the geometry only the filters count.
-pub fn pack_filters(device: &Device, g: &Geometry, w: &[f32]) -> Tensor {
+/// Packs the filters w in f32 for [`fprop_packed`]. Of the geometry only the filters count.
+pub fn pack_filters<E: Real>(device: &Device, g: &Geometry, w: &[E]) -> Tensor {
     let [r, s] = g.filter;
-    let product = product_of_fprop(g, &[]);
+    let product = product_of_fprop::<E>(g, &[]);
     product.pack(device, &Filters { values: w, column: r * s * g.c, tap: product.k_segment, depth: 1 })
 }
 
 /// Computes y, the convolution of x with packed filters plus bias, and finishes it.
-pub fn fprop_packed(
+pub fn fprop_packed<E: Real>(
     device: &Device,
     g: &Geometry,
-    x: &[f32],
+    x: &[E],
     filters: &[f32],
     bias: Option<&[f32]>,
-    y: &mut [f32],
-    finish: Finish<'_>,
+    y: &mut [E],
+    finish: Finish<'_, E>,
 ) {
-    let padded = merged_taps::padded(device, g, x);
-    let product = product_of_fprop(g, padded.as_ref().map_or(x, Tensor::f32));
-    tiled!(product.run(filters, bias, y, GradMode::Overwrite, finish));
+    let to = Destination { values: y, mode: GradMode::Overwrite, finish };
+    if let Some(padded) = merged_taps::padded(device, g, x) {
+        let product = product_of_fprop(g, padded.f32());
+        tiled!(product.run(device, filters, bias, to));
+    } else {
+        let product = product_of_fprop(g, x);
+        tiled!(product.run(device, filters, bias, to));
+    }
 }
 
 /// The product of fprop for a source, which is padded if taps are merged.
-fn product_of_fprop<'a>(g: &Geometry, source: &'a [f32]) -> ImplicitGemm<'a> {
+fn product_of_fprop<'a, E>(g: &Geometry, source: &'a [E]) -> ImplicitGemm<'a, E> {
     let [r, s] = g.filter;
     let pad = g.pad as isize;
     let merge = merged_taps::suits(g);
@@ -133,7 +145,7 @@ fn product_of_fprop<'a>(g: &Geometry, source: &'a [f32]) -> ImplicitGemm<'a> {
 }
 
 /// Computes the gradient of the input: writes or adds dx.
-pub fn dgrad(device: &Device, g: &Geometry, dy: &[f32], w: &[f32], dx: &mut [f32], mode: GradMode) {
+pub fn dgrad<E: Real>(device: &Device, g: &Geometry, dy: &[E], w: &[E], dx: &mut [E], mode: GradMode) {
     let [r, s] = g.filter;
     let (stride, pad) = (g.stride as isize, g.pad as isize);
     let mut classes = Vec::new();
@@ -166,7 +178,8 @@ pub fn dgrad(device: &Device, g: &Geometry, dy: &[f32], w: &[f32], dx: &mut [f32
         zeros: vec![0.0; g.k],
     };
     let filters = product.pack(device, &Filters { values: w, column: 1, tap: g.c, depth: r * s * g.c });
-    tiled!(product.run(filters.f32(), None, dx, mode, Finish::default()));
+    let to = Destination { values: dx, mode, finish: Finish::NONE };
+    tiled!(product.run(device, filters.f32(), None, to));
 }
 
 /// A part of the depth: whole K segments of some taps, or a part of one tap's K segment.
@@ -177,7 +190,7 @@ struct Pass {
     elements: Range<usize>,
 }
 
-impl ImplicitGemm<'_> {
+impl<E: Real> ImplicitGemm<'_, E> {
     /// The depth of a class with `taps` taps, cut into passes of at most [`DEPTH`].
     fn passes(&self, taps: usize) -> Vec<Pass> {
         if self.k_segment > DEPTH {
@@ -199,7 +212,7 @@ impl ImplicitGemm<'_> {
     }
 
     /// Packs the filters in the order of the micro-kernel: `[panel of 16 columns, tap in class order, depth, 16]`.
-    fn pack(&self, device: &Device, filters: &Filters<'_>) -> Tensor {
+    fn pack<W: Real>(&self, device: &Device, filters: &Filters<'_, W>) -> Tensor {
         let taps: Vec<usize> =
             self.classes.iter().flat_map(|class| &class.taps).map(|tap| tap.index).collect();
         let size = self.k_segment * COLS;
@@ -213,7 +226,8 @@ impl ImplicitGemm<'_> {
                 let from = &values[first * column + taps[i % taps.len()] * tap..];
                 if column == 1 {
                     for (d, to) in to.chunks_exact_mut(COLS).enumerate() {
-                        to[..columns].copy_from_slice(&from[d * depth..d * depth + columns]);
+                        let from = &from[d * depth..d * depth + columns];
+                        to.iter_mut().zip(from).for_each(|(to, from)| *to = from.widen());
                         to[columns..].fill(0.0);
                     }
                 } else {
@@ -224,7 +238,8 @@ impl ImplicitGemm<'_> {
                         to.fill(0.0);
                         for j in 0..columns {
                             let from = &from[j * column + block * COLS..][..steps];
-                            to.iter_mut().skip(j).step_by(COLS).zip(from).for_each(|(to, from)| *to = *from);
+                            let to = to.iter_mut().skip(j).step_by(COLS);
+                            to.zip(from).for_each(|(to, from)| *to = from.widen());
                         }
                     }
                 }
@@ -235,27 +250,63 @@ impl ImplicitGemm<'_> {
 
     fn run<const R: usize, const P: usize>(
         &self,
+        device: &Device,
         filters: &[f32],
         bias: Option<&[f32]>,
-        y: &mut [f32],
-        mode: GradMode,
-        finish: Finish<'_>,
+        to: Destination<'_, impl Real>,
     ) {
+        let Destination { values: y, mode, finish } = to;
         let pixels = y.len() / self.columns;
         let few = pixels.div_ceil(TASKS).next_multiple_of(R);
         let task = few.clamp(2 * R, PIXELS) * self.modulus * self.modulus;
         y.par_chunks_mut(task * self.columns).enumerate().for_each(|(i, y)| {
-            for class in &self.classes {
-                self.task::<R, P>(class, filters, bias, i * task, y, mode);
-            }
-            finish.apply(i * task * self.columns, y);
+            let (first, pixels) = (i * task, y.len() / self.columns);
+            let window = self.window(device, first, pixels);
+            finish.part(device, first * self.columns, y, mode, |y| {
+                for class in &self.classes {
+                    self.task::<R, P>(class, &window, filters, bias, first, y, mode);
+                }
+            });
         });
+    }
+
+    /// The elements of the source that `pixels` pixels of the result from pixel `first` on read, in f32.
+    fn window(&self, device: &Device, first: usize, pixels: usize) -> Window<'_> {
+        if let Some(values) = E::as_f32(self.source) {
+            return Window::All(values);
+        }
+        let [height, width] = self.result;
+        let taps = || self.classes.iter().flat_map(|class| &class.taps).map(|tap| tap.at);
+        // The first and the last row or column of the source under pixels from one place to another.
+        let reach = |axis: usize, places: [usize; 2], size: usize| {
+            let [low, high] = [taps().map(|at| at[axis]).min(), taps().map(|at| at[axis]).max()];
+            let at = places.map(|place| (place / self.modulus * self.step) as isize);
+            let last = size as isize - 1;
+            [at[0] + low.unwrap_or(0), at[1] + high.unwrap_or(0)].map(|at| at.clamp(0, last) as usize)
+        };
+        let place = |pixel: usize| [pixel / (height * width), pixel / width % height, pixel % width];
+        let ([n, h, w], [last_n, last_h, last_w]) = (place(first), place(first + pixels - 1));
+        let rows = reach(0, [h, last_h], self.size[0]);
+        // Pixels of several rows read whole rows.
+        let columns = match [n, h] == [last_n, last_h] {
+            true => reach(1, [w, last_w], self.size[1]),
+            false => [0, self.size[1] - 1],
+        };
+        let element =
+            |n: usize, row: usize, column: usize| ((n * self.size[0] + row) * self.size[1] + column) * self.channels;
+        let begin = element(n, rows[0], columns[0]);
+        let end = element(last_n, rows[1], columns[1]) + self.k_segment.max(self.channels);
+        let from = &self.source[begin..end.min(self.source.len())];
+        let mut values = Tensor::scratch(device, [from.len()]);
+        widen(from, values.f32_mut());
+        Window::Part { values, begin }
     }
 
     /// Computes the pixels of one class among those of `y`, whose first pixel is pixel `first` of the result.
     fn task<const R: usize, const P: usize>(
         &self,
         class: &PixelClass,
+        window: &Window<'_>,
         packed: &[f32],
         bias: Option<&[f32]>,
         first: usize,
@@ -293,7 +344,7 @@ impl ImplicitGemm<'_> {
             for tap in &class.taps {
                 let mut row: Rows<'_, R> = [&self.zeros; R];
                 for (row, &(_, n, at)) in row.iter_mut().zip(pixels) {
-                    *row = self.under(n, at, tap).unwrap_or(&self.zeros);
+                    *row = self.under(window, n, at, tap).unwrap_or(&self.zeros);
                 }
                 rows.push(row);
             }
@@ -359,7 +410,7 @@ impl ImplicitGemm<'_> {
     // ANCHOR: under
     /// The K segment of the source under a tap; none if the tap is in the padding.
     #[inline]
-    fn under(&self, n: usize, at: [isize; 2], tap: &Tap) -> Option<&[f32]> {
+    fn under<'w>(&self, window: &'w Window<'_>, n: usize, at: [isize; 2], tap: &Tap) -> Option<&'w [f32]> {
         let [height, width] = self.size;
         // Negative numbers wrap to huge ones, which the comparison treats as outside.
         let (row, column) = ((at[0] + tap.at[0]) as usize, (at[1] + tap.at[1]) as usize);
@@ -367,9 +418,28 @@ impl ImplicitGemm<'_> {
             return None;
         }
         let first = ((n * height + row) * width + column) * self.channels;
-        Some(&self.source[first..first + self.k_segment])
+        Some(window.from(first, self.k_segment))
     }
     // ANCHOR_END: under
+}
+
+/// The elements of a source that a task reads, in f32.
+enum Window<'a> {
+    /// A source that is f32 itself.
+    All(&'a [f32]),
+    /// A widened copy, from element `begin` on.
+    Part { values: Tensor, begin: usize },
+}
+
+impl Window<'_> {
+    /// Some elements of the source from index `at` on.
+    #[inline]
+    fn from(&self, at: usize, count: usize) -> &[f32] {
+        match self {
+            Window::All(values) => &values[at..at + count],
+            Window::Part { values, begin } => &values.f32()[at - begin..][..count],
+        }
+    }
 }
 
 /// The factors of one pass over a class of pixels.

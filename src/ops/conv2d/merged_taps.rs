@@ -4,7 +4,9 @@
 //! Book: [chapter 7](../../../../../../docs/book/src/07-convolution.md).
 
 use super::Geometry;
+use super::finish::widen;
 use crate::device::Device;
+use crate::element::Real;
 use crate::tensor::Tensor;
 use rayon::prelude::*;
 
@@ -16,12 +18,12 @@ pub fn suits(g: &Geometry) -> bool {
     g.c < FEW_CHANNELS && g.filter[1] > 1
 }
 
-/// The images with their zero padding, if the taps of a filter row are merged and there is padding.
-pub fn padded(device: &Device, g: &Geometry, x: &[f32]) -> Option<Tensor> {
+/// The images with their zero padding in f32, if the taps of a filter row are merged and there is padding.
+pub fn padded<E: Real>(device: &Device, g: &Geometry, x: &[E]) -> Option<Tensor> {
     (suits(g) && g.pad > 0).then(|| pad_images(device, g, x))
 }
 
-fn pad_images(device: &Device, g: &Geometry, x: &[f32]) -> Tensor {
+fn pad_images<E: Real>(device: &Device, g: &Geometry, x: &[E]) -> Tensor {
     let [height, width] = g.input;
     let (padded, row) = ([height + 2 * g.pad, width + 2 * g.pad], (width + 2 * g.pad) * g.c);
     let mut to = Tensor::scratch(device, [g.n, padded[0], padded[1], g.c]);
@@ -35,7 +37,7 @@ fn pad_images(device: &Device, g: &Geometry, x: &[f32]) -> Tensor {
         let (left, rest) = to.split_at_mut(g.pad * g.c);
         let (middle, right) = rest.split_at_mut(width * g.c);
         left.fill(0.0);
-        middle.copy_from_slice(&x[from..from + width * g.c]);
+        widen(&x[from..from + width * g.c], middle);
         right.fill(0.0);
     });
     to

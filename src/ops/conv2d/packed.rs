@@ -10,7 +10,7 @@ use super::finish::Finish;
 use super::{Conv, Geometry, implicit_gemm, winograd};
 use crate::autograd::{Tape, Var};
 use crate::device::Device;
-use crate::element::{DType, Shape};
+use crate::element::{DType, Shape, with_real};
 use crate::tensor::Tensor;
 use crate::{Error, Result};
 
@@ -51,11 +51,11 @@ impl PackedConv {
     }
 }
 
-/// Convolves `x` `[N, H, W, C]` and finishes the result: bias, `residual` of the result's shape, ReLU. The tape records
+/// Convolves `x` `[N, H, W, C]`, f32 or bf16, and finishes the result: bias, `residual` of the result's shape, ReLU. The tape records
 /// nothing. Returns `[N, P, Q, K]`.
 ///
 /// # Errors
-/// As [`super::conv2d`]; a residual of another shape.
+/// As [`super::conv2d`]; a residual of another shape or type.
 ///
 /// # Panics
 /// If `x` needs a gradient: there is no backward function.
@@ -71,17 +71,20 @@ pub fn conv2d_packed(
     let device = tape.device();
     let mut y = Tensor::empty(&device, geometry.y_shape(), x.value.dtype())?;
     if let Some(residual) = residual
-        && residual.shape() != y.shape()
+        && (residual.shape(), residual.value.dtype()) != (y.shape(), y.dtype())
     {
         let detail = format!("a residual {} for a result {}", residual.shape(), y.shape());
         return Err(Error::shape("conv2d", detail));
     }
     let geometry = geometry.in_one_row();
-    let finish = Finish { residual: residual.map(|residual| residual.value.f32()), relu };
-    let (x, filters, bias) = (x.value.f32(), packed.filters.f32(), Some(packed.bias.f32()));
-    match winograd::suits(&geometry) {
-        true => winograd::fprop_packed(&device, &geometry, x, filters, bias, y.f32_mut(), finish),
-        false => implicit_gemm::fprop_packed(&device, &geometry, x, filters, bias, y.f32_mut(), finish),
-    }
+    let (filters, bias) = (packed.filters.f32(), Some(packed.bias.f32()));
+    with_real!(x.value, E => {
+        let finish = Finish { residual: residual.map(|residual| residual.value.reals::<E>()), relu };
+        let (x, y) = (x.value.reals(), y.reals_mut());
+        match winograd::suits(&geometry) {
+            true => winograd::fprop_packed(&device, &geometry, x, filters, bias, y, finish),
+            false => implicit_gemm::fprop_packed(&device, &geometry, x, filters, bias, y, finish),
+        }
+    });
     Ok(tape.constant(y))
 }

@@ -10,7 +10,7 @@ use super::Geometry;
 use crate::device::Device;
 use crate::device::cpu::microkernel::COLS;
 use crate::device::cpu::simd::{LANES, Lanes, vectorized};
-use crate::element::GradMode;
+use crate::element::{GradMode, Real};
 use crate::tensor::Tensor;
 use rayon::prelude::*;
 
@@ -64,7 +64,7 @@ macro_rules! in_lanes {
 /// Transforms an input tile, B' d B, for some channels. Value `position` of channel c is stored at
 /// `position * stride[0] + c / 16 * stride[1] + c % 16`.
 #[inline(always)]
-pub fn input(window: &[&[f32]; POSITIONS], stride: [usize; 2], to: &mut [f32]) {
+pub fn input<E: Real>(window: &[&[E]; POSITIONS], stride: [usize; 2], to: &mut [f32]) {
     in_lanes!(window[0].len(), |c, count| {
         let mut d = [Lanes::ZERO; POSITIONS];
         for i in 0..POSITIONS {
@@ -110,7 +110,7 @@ fn filter(g: [Lanes; 9]) -> TransformedTile {
 }
 
 /// Transforms and packs the filters of fprop: `[panel of k, position, c, 16]`.
-pub fn filters_of_fprop(device: &Device, g: &Geometry, w: &[f32]) -> Tensor {
+pub fn filters_of_fprop<E: Real>(device: &Device, g: &Geometry, w: &[E]) -> Tensor {
     let (c, k) = (g.c, g.k);
     let panels = k.div_ceil(COLS);
     let mut packed = Tensor::scratch(device, [panels, POSITIONS, c * COLS]);
@@ -119,7 +119,7 @@ pub fn filters_of_fprop(device: &Device, g: &Geometry, w: &[f32]) -> Tensor {
             #[inline(always)]
             || {
                 // The transformed values of eight channels before the transposition: [position, 16 filters, channel].
-                let mut turned = [0.0; POSITIONS * COLS * LANES];
+                let mut turned = [0.0f32; POSITIONS * COLS * LANES];
                 in_lanes!(c, |first, count| {
                     for j in 0..COLS.min(k - panel * COLS) {
                         let values = &w[(panel * COLS + j) * 9 * c..][..9 * c];
@@ -149,7 +149,7 @@ pub fn filters_of_fprop(device: &Device, g: &Geometry, w: &[f32]) -> Tensor {
 }
 
 /// Rotates, transforms and packs the filters of dgrad: `[panel of c, position, k, 16]`.
-pub fn filters_of_dgrad(device: &Device, g: &Geometry, w: &[f32]) -> Tensor {
+pub fn filters_of_dgrad<E: Real>(device: &Device, g: &Geometry, w: &[E]) -> Tensor {
     let (c, k) = (g.c, g.k);
     let panels = c.div_ceil(COLS);
     let mut packed = Tensor::scratch(device, [panels, POSITIONS, k * COLS]);
@@ -179,7 +179,7 @@ pub fn filters_of_dgrad(device: &Device, g: &Geometry, w: &[f32]) -> Tensor {
 /// Transforms an output gradient, A dy A', for all channels: four values to sixteen. The values of one position are
 /// stored `stride` elements after those of the position before.
 #[inline(always)]
-pub fn gradient(dy: &[&[f32]; 4], stride: usize, to: &mut [f32]) {
+pub fn gradient<E: Real>(dy: &[&[E]; 4], stride: usize, to: &mut [f32]) {
     in_lanes!(dy[0].len(), |k, count| {
         let mut d = [Lanes::ZERO; POSITIONS];
         for i in 0..4 {
@@ -206,7 +206,7 @@ pub struct SumLayout {
 
 /// Transforms the sums of filter k back, G' u G with u the sum of all parts, and writes or adds dw.
 #[inline(always)]
-pub fn sums(from: &[f32], layout: &SumLayout, k: usize, dw: &mut [f32], mode: GradMode) {
+pub fn sums<E: Real>(from: &[f32], layout: &SumLayout, k: usize, dw: &mut [E], mode: GradMode) {
     let SumLayout { parts, groups, group, of_panel } = *layout;
     let of_task = POSITIONS * group * of_panel;
     let channels = dw.len() / 9;

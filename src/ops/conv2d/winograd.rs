@@ -20,12 +20,12 @@
 //! Book: [chapter 7](../../../../../../docs/book/src/07-convolution.md).
 
 use super::Geometry;
-use super::finish::Finish;
+use super::finish::{Destination, Finish};
 use super::transforms::{self, OutputTile, POSITIONS, SumLayout};
 use crate::device::Device;
 use crate::device::cpu::microkernel::{COLS, Depth, Start, microkernel, tiled};
 use crate::device::cpu::simd::{LANES, vectorized};
-use crate::element::GradMode;
+use crate::element::{GradMode, Real};
 use crate::tensor::Tensor;
 use rayon::prelude::*;
 use std::ops::Range;
@@ -49,40 +49,49 @@ pub fn suits(g: &Geometry) -> bool {
 // ANCHOR_END: suits
 
 /// Computes y, the convolution of x with w plus bias.
-pub fn fprop(device: &Device, g: &Geometry, x: &[f32], w: &[f32], bias: Option<&[f32]>, y: &mut [f32]) {
-    fprop_packed(device, g, x, pack_filters(device, g, w).f32(), bias, y, Finish::default());
+pub fn fprop<E: Real>(
+    device: &Device,
+    g: &Geometry,
+    x: &[E],
+    w: &[E],
+    bias: Option<&[f32]>,
+    y: &mut [E],
+) {
+    fprop_packed(device, g, x, pack_filters(device, g, w).f32(), bias, y, Finish::NONE);
 }
 
-/// Transforms and packs the filters w for [`fprop_packed`]. Of the geometry only the filters count.
-pub fn pack_filters(device: &Device, g: &Geometry, w: &[f32]) -> Tensor {
+/// Transforms and packs the filters w in f32 for [`fprop_packed`]. Of the geometry only the filters count.
+pub fn pack_filters<E: Real>(device: &Device, g: &Geometry, w: &[E]) -> Tensor {
     transforms::filters_of_fprop(device, g, w)
 }
 
 /// Computes y, the convolution of x with packed filters plus bias, and finishes it.
-pub fn fprop_packed(
+pub fn fprop_packed<E: Real>(
     device: &Device,
     g: &Geometry,
-    x: &[f32],
+    x: &[E],
     filters: &[f32],
     bias: Option<&[f32]>,
-    y: &mut [f32],
-    finish: Finish<'_>,
+    y: &mut [E],
+    finish: Finish<'_, E>,
 ) {
     let plan = Plan::fprop(g, x);
-    tiled!(plan.run(device, filters, bias, y, GradMode::Overwrite, finish));
+    let to = Destination { values: y, mode: GradMode::Overwrite, finish };
+    tiled!(plan.run(device, filters, bias, to));
 }
 
 /// Computes the gradient of the input: writes or adds dx.
-pub fn dgrad(device: &Device, g: &Geometry, dy: &[f32], w: &[f32], dx: &mut [f32], mode: GradMode) {
+pub fn dgrad<E: Real>(device: &Device, g: &Geometry, dy: &[E], w: &[E], dx: &mut [E], mode: GradMode) {
     let filters = transforms::filters_of_dgrad(device, g, w);
     let plan = Plan::dgrad(g, dy);
-    tiled!(plan.run(device, filters.f32(), None, dx, mode, Finish::default()));
+    let to = Destination { values: dx, mode, finish: Finish::NONE };
+    tiled!(plan.run(device, filters.f32(), None, to));
 }
 
 /// A convolution at stride 1: fprop, or dgrad as a convolution of dy.
-struct Plan<'a> {
+struct Plan<'a, E> {
     /// The source, `[n, input, channels]`.
-    source: &'a [f32],
+    source: &'a [E],
     n: usize,
     input: [usize; 2],
     channels: usize,
@@ -92,7 +101,7 @@ struct Plan<'a> {
     columns: usize,
     pad: usize,
     /// A pixel of zeros, for the padding.
-    zeros: Vec<f32>,
+    zeros: Vec<E>,
 }
 
 /// A row length of at least `len` elements for which equal columns of many rows do not share a cache set.
@@ -100,16 +109,18 @@ fn spread(len: usize) -> usize {
     len.next_multiple_of(COLS) + LANES
 }
 
-impl<'a> Plan<'a> {
-    fn fprop(g: &Geometry, x: &'a [f32]) -> Self {
+impl<'a, E: Real> Plan<'a, E> {
+    fn fprop(g: &Geometry, x: &'a [E]) -> Self {
         let Geometry { n, input, c, output, k, pad, .. } = *g;
-        Plan { source: x, n, input, channels: c, output, columns: k, pad, zeros: vec![0.0; c] }
+        let zeros = vec![E::round(0.0); c];
+        Plan { source: x, n, input, channels: c, output, columns: k, pad, zeros }
     }
 
-    fn dgrad(g: &Geometry, dy: &'a [f32]) -> Self {
+    fn dgrad(g: &Geometry, dy: &'a [E]) -> Self {
         let Geometry { n, input, c, output, k, pad, .. } = *g;
         let (input, output) = (output, input);
-        Plan { source: dy, n, input, channels: k, output, columns: c, pad: 2 - pad, zeros: vec![0.0; k] }
+        let zeros = vec![E::round(0.0); k];
+        Plan { source: dy, n, input, channels: k, output, columns: c, pad: 2 - pad, zeros }
     }
 
     /// The number of tiles in a column and in a row of the image.
@@ -118,7 +129,7 @@ impl<'a> Plan<'a> {
     }
 
     /// Some channels of the sixteen input pixels of tile (i, j) of image n.
-    fn window(&self, [n, i, j]: [usize; 3], channels: Range<usize>) -> [&[f32]; POSITIONS] {
+    fn window(&self, [n, i, j]: [usize; 3], channels: Range<usize>) -> [&[E]; POSITIONS] {
         let [height, width] = self.input;
         std::array::from_fn(|position| {
             // Rows above the image wrap to huge numbers, which the comparison treats as outside.
@@ -138,10 +149,9 @@ impl<'a> Plan<'a> {
         device: &Device,
         filters: &[f32],
         bias: Option<&[f32]>,
-        y: &mut [f32],
-        mode: GradMode,
-        finish: Finish<'_>,
+        to: Destination<'_, E>,
     ) {
+        let Destination { values: y, mode, finish } = to;
         let [height, width] = self.output;
         let [down, across] = self.tiles();
         // A task has whole rows of tiles, so that its part of y is contiguous.
@@ -165,8 +175,7 @@ impl<'a> Plan<'a> {
         tasks.into_par_iter().for_each(|(rows, at, y)| {
             let tiles: Vec<[usize; 3]> =
                 rows.flat_map(|row| (0..across).map(move |j| [row / down, row % down, j])).collect();
-            self.task::<R, P>(device, filters, bias, &tiles, y, mode);
-            finish.apply(at, y);
+            finish.part(device, at, y, mode, |y| self.task::<R, P>(device, filters, bias, &tiles, y, mode));
         });
     }
 
@@ -253,52 +262,52 @@ impl<'a> Plan<'a> {
 }
 
 /// Computes the gradient of the filters: writes or adds dw.
-pub fn wgrad(device: &Device, g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32], mode: GradMode) {
-    tiled!(wgrad_tiled(device, g, x, dy, dw, mode));
-}
-
-fn wgrad_tiled<const R: usize, const P: usize>(
-    device: &Device,
-    g: &Geometry,
-    x: &[f32],
-    dy: &[f32],
-    dw: &mut [f32],
-    mode: GradMode,
-) {
+pub fn wgrad<E: Real>(device: &Device, g: &Geometry, x: &[E], dy: &[E], dw: &mut [E], mode: GradMode) {
     let plan = Plan::fprop(g, x);
-    let [down, across] = plan.tiles();
-    let tiles = g.n * down * across;
-    let panels = g.c.div_ceil(COLS);
-    let groups = panels.div_ceil(PANELS);
-    let group = panels.div_ceil(groups).next_multiple_of(P);
-    let parts = (TASKS / groups).clamp(1, tiles.div_ceil(2 * BLOCK));
-    let part = tiles.div_ceil(parts).next_multiple_of(BLOCK);
-    let parts = tiles.div_ceil(part);
-    // The sums of a task are [position, panel, k, 16].
-    let of_panel = g.k.next_multiple_of(R) * COLS;
-    let of_task = POSITIONS * group * of_panel;
-    let mut sums = Tensor::scratch(device, [parts * groups, of_task]);
-    sums.f32_mut().par_chunks_mut(of_task).enumerate().for_each(|(i, sums)| {
-        let tiles = i / groups * part..((i / groups + 1) * part).min(tiles);
-        let channels = i % groups * group * COLS..((i % groups + 1) * group * COLS).min(g.c);
-        plan.wgrad_task::<R, P>(device, dy, tiles, channels, sums);
-    });
-    let layout = SumLayout { parts, groups, group, of_panel };
-    let row = 9 * g.c;
-    dw.par_chunks_mut(row).enumerate().with_min_len((8192 / row).max(1)).for_each(|(k, dw)| {
-        vectorized(
-            #[inline(always)]
-            || transforms::sums(sums.f32(), &layout, k, dw, mode),
-        );
-    });
+    tiled!(plan.wgrad(device, g, dy, dw, mode));
 }
 
-impl Plan<'_> {
+impl<E: Real> Plan<'_, E> {
+    fn wgrad<const R: usize, const P: usize>(
+        &self,
+        device: &Device,
+        g: &Geometry,
+        dy: &[E],
+        dw: &mut [E],
+        mode: GradMode,
+    ) {
+        let [down, across] = self.tiles();
+        let tiles = g.n * down * across;
+        let panels = g.c.div_ceil(COLS);
+        let groups = panels.div_ceil(PANELS);
+        let group = panels.div_ceil(groups).next_multiple_of(P);
+        let parts = (TASKS / groups).clamp(1, tiles.div_ceil(2 * BLOCK));
+        let part = tiles.div_ceil(parts).next_multiple_of(BLOCK);
+        let parts = tiles.div_ceil(part);
+        // The sums of a task are [position, panel, k, 16].
+        let of_panel = g.k.next_multiple_of(R) * COLS;
+        let of_task = POSITIONS * group * of_panel;
+        let mut sums = Tensor::scratch(device, [parts * groups, of_task]);
+        sums.f32_mut().par_chunks_mut(of_task).enumerate().for_each(|(i, sums)| {
+            let tiles = i / groups * part..((i / groups + 1) * part).min(tiles);
+            let channels = i % groups * group * COLS..((i % groups + 1) * group * COLS).min(g.c);
+            self.wgrad_task::<R, P>(device, dy, tiles, channels, sums);
+        });
+        let layout = SumLayout { parts, groups, group, of_panel };
+        let row = 9 * g.c;
+        dw.par_chunks_mut(row).enumerate().with_min_len((8192 / row).max(1)).for_each(|(k, dw)| {
+            vectorized(
+                #[inline(always)]
+                || transforms::sums(sums.f32(), &layout, k, dw, mode),
+            );
+        });
+    }
+
     /// Computes the transformed sums of some tiles, for some channels of the input and all channels of the output.
     fn wgrad_task<const R: usize, const P: usize>(
         &self,
         device: &Device,
-        dy: &[f32],
+        dy: &[E],
         tiles: Range<usize>,
         channels: Range<usize>,
         sums: &mut [f32],
@@ -311,7 +320,7 @@ impl Plan<'_> {
         let group = sums.len() / POSITIONS / of_panel;
         let mut scratch = Tensor::scratch(device, [POSITIONS * BLOCK * (panels * COLS + row)]);
         let (v, m) = scratch.f32_mut().split_at_mut(POSITIONS * BLOCK * panels * COLS);
-        let zeros = vec![0.0; self.columns];
+        let zeros = vec![E::round(0.0); self.columns];
         for first in tiles.clone().step_by(BLOCK) {
             let block = first..tiles.end.min(first + BLOCK);
             let start = if first == tiles.start { Start::Zero } else { Start::Add };
@@ -349,7 +358,7 @@ impl Plan<'_> {
     }
 
     /// The gradients of a tile's four outputs; `zeros` for outputs outside of the image.
-    fn outputs<'a>(&self, dy: &'a [f32], zeros: &'a [f32], [n, i, j]: [usize; 3]) -> [&'a [f32]; 4] {
+    fn outputs<'a>(&self, dy: &'a [E], zeros: &'a [E], [n, i, j]: [usize; 3]) -> [&'a [E]; 4] {
         let [height, width] = self.output;
         std::array::from_fn(|position| {
             let (row, col) = (2 * i + position / 2, 2 * j + position % 2);

@@ -1,0 +1,116 @@
+//! The element types of activations as the CPU's loops see them: arithmetic is f32, memory f32 or bf16.
+//!
+//! Book: [chapter 16](../../../../../docs/book/src/16-bits.md).
+
+use super::DType;
+use bytemuck::Pod;
+use half::bf16;
+
+/// A floating-point element in memory. Loops widen it to f32, compute, and round once.
+pub trait Real: Pod + Send + Sync {
+    /// The type as a tensor names it.
+    const DTYPE: DType;
+
+    /// The value in f32; exact.
+    fn widen(self) -> f32;
+
+    /// The value rounded to this type: to nearest, ties to even. NaN stays NaN.
+    fn round(value: f32) -> Self;
+
+    /// The elements themselves, if they are f32.
+    fn as_f32(values: &[Self]) -> Option<&[f32]>;
+
+    /// The elements themselves, if they are f32, mutable.
+    fn as_f32_mut(values: &mut [Self]) -> Option<&mut [f32]>;
+}
+
+impl Real for f32 {
+    const DTYPE: DType = DType::F32;
+
+    #[inline(always)]
+    fn widen(self) -> f32 {
+        self
+    }
+
+    #[inline(always)]
+    fn round(value: f32) -> f32 {
+        value
+    }
+
+    fn as_f32(values: &[f32]) -> Option<&[f32]> {
+        Some(values)
+    }
+
+    fn as_f32_mut(values: &mut [f32]) -> Option<&mut [f32]> {
+        Some(values)
+    }
+}
+
+impl Real for bf16 {
+    const DTYPE: DType = DType::BF16;
+
+    #[inline(always)]
+    fn widen(self) -> f32 {
+        f32::from_bits(u32::from(self.to_bits()) << 16)
+    }
+
+    // ANCHOR: round
+    /// As `bf16::from_f32`, without a branch, so that a loop over it is vectorised.
+    #[inline(always)]
+    fn round(value: f32) -> bf16 {
+        let bits = value.to_bits();
+        let nearest = bits.wrapping_add(0x7fff + (bits >> 16 & 1)) >> 16;
+        // Rounding could carry the payload of a NaN over into an infinity.
+        let quiet = bits >> 16 | 0x40;
+        bf16::from_bits(if value.is_nan() { quiet } else { nearest } as u16)
+    }
+    // ANCHOR_END: round
+
+    fn as_f32(_: &[bf16]) -> Option<&[f32]> {
+        None
+    }
+
+    fn as_f32_mut(_: &mut [bf16]) -> Option<&mut [f32]> {
+        None
+    }
+}
+
+/// Evaluates an expression in which a name stands for the element type of a tensor.
+///
+/// # Panics
+/// If the tensor's elements are integers.
+macro_rules! with_real {
+    ($tensor:expr, $E:ident => $body:expr) => {
+        match $tensor.dtype() {
+            $crate::element::DType::F32 => {
+                type $E = f32;
+                $body
+            }
+            $crate::element::DType::BF16 => {
+                type $E = half::bf16;
+                $body
+            }
+            other => panic!("{other} elements where activations are expected"),
+        }
+    };
+}
+pub(crate) use with_real;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// All bf16 themselves, and between neighbours the middle and the floats beside it: subnormal numbers, ties, and
+    /// values that overflow to infinity are among them.
+    #[test]
+    fn rounding_is_that_of_the_half_crate() {
+        for bits in (0..=u16::MAX).flat_map(|high| {
+            [0, 1, 0x7fff, 0x8000, 0x8001, 0xffff].map(|low| u32::from(high) << 16 | low)
+        }) {
+            let value = f32::from_bits(bits);
+            let (ours, theirs) = (bf16::round(value), bf16::from_f32(value));
+            assert_eq!(ours.to_bits(), theirs.to_bits(), "{bits:#x}");
+            assert_eq!(ours.widen().to_bits(), theirs.to_f32().to_bits(), "{bits:#x}");
+        }
+    }
+}
