@@ -1,4 +1,5 @@
-//! A whole training step and inference of ResNet-50, 16 x 256 x 128, f32: `cargo bench --bench resnet50`.
+//! A whole training step and inference of ResNet-50, 16 x 256 x 128: `cargo bench --bench resnet50`, in f32, or with
+//! `-- --precision bf16`.
 //!
 //! `benches/resnet50_side_by_side.sh` runs it in turns with PyTorch. With `--ask` it answers each line of
 //! standard input with seconds (`train`, `infer`; `small`: a training step at width 16 on 64 x 64, where overheads
@@ -7,7 +8,7 @@
 use bcreid::autograd::{Params, StepValues, Tape};
 use bcreid::config::Config;
 use bcreid::data::Batch;
-use bcreid::device::Device;
+use bcreid::device::{Device, Precision};
 use bcreid::model::Model;
 use bcreid::model::folded::FoldedResNet;
 use bcreid::ops::global_avg_pool::global_avg_pool;
@@ -36,8 +37,8 @@ struct Bench {
 }
 
 impl Bench {
-    fn new(config: Config) -> Self {
-        let device = Device::cpu();
+    fn new(config: Config, precision: Precision) -> Self {
+        let device = Device::cpu_in(precision);
         let (model, params) = Model::new(&config, CLASSES, &device).unwrap();
         let shape = [config.solver.batch, config.input.height, config.input.width, 3];
         let stream = Philox::new(0, 0, 0, RngStream::Test);
@@ -47,7 +48,7 @@ impl Bench {
         Bench {
             optimizer: optimizer(&params, &config).unwrap(),
             values: StepValues::new(&device, 0).unwrap().with_scalars(&schedule::SCALARS).unwrap(),
-            pixels: Tensor::from_f32(&device, shape, &noise).unwrap(),
+            pixels: activations(&device, &Tensor::from_f32(&device, shape, &noise).unwrap()),
             labels: Tensor::from_i32(&device, [shape[0]], &labels).unwrap(),
             device,
             config,
@@ -96,6 +97,13 @@ impl Bench {
     }
 }
 
+/// An f32 tensor in the type of the device's activations.
+fn activations(device: &Device, exact: &Tensor) -> Tensor {
+    let mut rounded = Tensor::empty(device, exact.shape(), device.activations()).unwrap();
+    rounded.convert_from(exact).unwrap();
+    rounded
+}
+
 /// Peak memory of this process in MiB; 0 if the system does not report it.
 fn peak() -> f64 {
     bcreid::bench::peak_of_process().map_or(0.0, |bytes| bytes as f64 / f64::from(1 << 20))
@@ -107,10 +115,13 @@ fn main() {
 }
 
 fn run() {
-    let mut bench = Bench::new(Config::default());
+    let given: Vec<String> = std::env::args().collect();
+    let precision = given.iter().position(|a| a == "--precision").map(|at| given[at + 1].parse().unwrap());
+    let precision = precision.unwrap_or(Precision::F32);
+    let mut bench = Bench::new(Config::default(), precision);
     let small = ["model.width=16", "input.height=64", "input.width=64"].map(String::from);
-    let mut small = Bench::new(Config::resolve(None, &small).expect("constant settings"));
-    if std::env::args().any(|a| a == "--ask") {
+    let mut small = Bench::new(Config::resolve(None, &small).expect("constant settings"), precision);
+    if given.iter().any(|a| a == "--ask") {
         for line in std::io::stdin().lock().lines().map_while(Result::ok) {
             match line.trim() {
                 "train" => println!("{}", bench.train()),
