@@ -104,9 +104,9 @@ mod tests {
     /// values that overflow to infinity are among them.
     #[test]
     fn rounding_is_that_of_the_half_crate() {
-        for bits in (0..=u16::MAX).flat_map(|high| {
-            [0, 1, 0x7fff, 0x8000, 0x8001, 0xffff].map(|low| u32::from(high) << 16 | low)
-        }) {
+        for bits in (0..=u16::MAX)
+            .flat_map(|high| [0, 1, 0x7fff, 0x8000, 0x8001, 0xffff].map(|low| u32::from(high) << 16 | low))
+        {
             let value = f32::from_bits(bits);
             let (ours, theirs) = (bf16::round(value), bf16::from_f32(value));
             assert_eq!(ours.to_bits(), theirs.to_bits(), "{bits:#x}");

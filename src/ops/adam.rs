@@ -109,9 +109,7 @@ pub fn adam_section(
     moments.segments.upload(params, section, solver.weight_decay)?;
     match (params.flat(), rate.gpu()) {
         (Some(flat), Some(gpu)) => cuda::step(gpu, flat, moments, section, rate, step, solver),
-        _ => {
-            cpu::step(params.params_mut(), moments, rate, step, solver)
-        }
+        _ => cpu::step(params.params_mut(), moments, rate, step, solver),
     }
 }
 

@@ -54,7 +54,9 @@ mod cpu {
         fn run<E: Real>(a: &[E], b: &[E], y: &mut [E]) {
             let inputs = a.par_chunks(CHUNK).zip(b.par_chunks(CHUNK));
             y.par_chunks_mut(CHUNK).zip(inputs).for_each(|(y, (a, b))| {
-                y.iter_mut().zip(a.iter().zip(b)).for_each(|(y, (a, b))| *y = E::round(a.widen() + b.widen()));
+                y.iter_mut()
+                    .zip(a.iter().zip(b))
+                    .for_each(|(y, (a, b))| *y = E::round(a.widen() + b.widen()));
             });
         }
         with_real!(a, E => run::<E>(a.reals(), b.reals(), y.reals_mut()));

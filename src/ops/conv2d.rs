@@ -270,8 +270,7 @@ mod cpu {
     fn partial_sums<E: Real>(dy: &[E], k: usize) -> Vec<Vec<f32>> {
         let of_part = |dy: &[E]| {
             let mut sum = vec![0.0; k];
-            dy.chunks_exact(k)
-                .for_each(|dy| sum.iter_mut().zip(dy).for_each(|(sum, dy)| *sum += dy.widen()));
+            dy.chunks_exact(k).for_each(|dy| sum.iter_mut().zip(dy).for_each(|(sum, dy)| *sum += dy.widen()));
             sum
         };
         dy.par_chunks(PIXELS * k).map(of_part).collect()

@@ -134,7 +134,8 @@ mod cpu {
         let (gamma, beta) = (gamma.f32(), beta.f32());
         let half = statistics.shape().len() / 2;
         let (means, factors) = statistics.f32_mut().split_at_mut(half);
-        let images = y.reals_mut::<E>().par_chunks_mut(positions * c).zip(x.reals::<E>().par_chunks(positions * c));
+        let images =
+            y.reals_mut::<E>().par_chunks_mut(positions * c).zip(x.reals::<E>().par_chunks(positions * c));
         images.zip(means.par_chunks_mut(c).zip(factors.par_chunks_mut(c))).for_each(
             |((y, x), (means, factors))| {
                 let value = |row: usize, k: usize| f64::from(x[row * c + k].widen());
@@ -218,7 +219,9 @@ mod cpu {
                 let dy = &dy.reals::<E>()[from + row * c..][..c];
                 let values = (0..c).map(|k| {
                     let normalised = (x[k].widen() - means[k]) * factors[k];
-                    gamma[k] * factors[k] * (dy[k].widen() - of_dy[k] * share - normalised * (of_products[k] * share))
+                    gamma[k]
+                        * factors[k]
+                        * (dy[k].widen() - of_dy[k] * share - normalised * (of_products[k] * share))
                 });
                 mode.store(dx, values);
             }

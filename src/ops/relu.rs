@@ -96,7 +96,9 @@ mod cpu {
     pub fn backward(y: &Tensor, dy: &mut Tensor) {
         fn run<E: Real>(y: &[E], dy: &mut [E]) {
             dy.par_chunks_mut(CHUNK).zip(y.par_chunks(CHUNK)).for_each(|(dy, y)| {
-                dy.iter_mut().zip(y).for_each(|(dy, y)| *dy = if y.widen() <= 0.0 { E::round(0.0) } else { *dy });
+                dy.iter_mut()
+                    .zip(y)
+                    .for_each(|(dy, y)| *dy = if y.widen() <= 0.0 { E::round(0.0) } else { *dy });
             });
         }
         with_real!(dy, E => run::<E>(y.reals(), dy.reals_mut()));

@@ -97,9 +97,7 @@ pub fn sgd_section(
     velocities.segments.upload(params, section, solver.weight_decay)?;
     match (params.flat(), rate.gpu()) {
         (Some(flat), Some(gpu)) => cuda::step(gpu, flat, velocities, section, rate, solver),
-        _ => {
-            cpu::step(params.params_mut(), velocities.each_mut(), rate, solver)
-        }
+        _ => cpu::step(params.params_mut(), velocities.each_mut(), rate, solver),
     }
 }
 

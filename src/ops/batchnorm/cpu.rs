@@ -187,12 +187,7 @@ fn normalise<E: Real>(
     relu: bool,
 ) {
     #[inline(always)]
-    fn row<E: Real, R: Real>(
-        y: &mut [E],
-        k: &Affine<'_>,
-        residual: &[R],
-        finish: impl Fn(f32, f32) -> f32,
-    ) {
+    fn row<E: Real, R: Real>(y: &mut [E], k: &Affine<'_>, residual: &[R], finish: impl Fn(f32, f32) -> f32) {
         let channels = k.mean.iter().zip(k.scale).zip(k.shift);
         for ((y, r), ((mean, scale), shift)) in y.iter_mut().zip(residual).zip(channels) {
             *y = E::round(finish((y.widen() - mean) * scale + shift, r.widen()));
@@ -240,7 +235,8 @@ impl<E: Real> Addends<2> for MaskedGradient<'_, E> {
                 std::array::from_fn(|l| pass(dy[l], y[l]))
             }
             Mask::Recomputed => {
-                let [scale, shift] = [self.affine.scale, self.affine.shift].map(|row| lanes::<L, f32>(row, c));
+                let [scale, shift] =
+                    [self.affine.scale, self.affine.shift].map(|row| lanes::<L, f32>(row, c));
                 std::array::from_fn(|l| pass(dy[l], distance[l] * scale[l] + shift[l]))
             }
         };

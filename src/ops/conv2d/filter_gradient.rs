@@ -207,13 +207,7 @@ fn pack_rows<const R: usize>(
 }
 
 /// Packs sixteen columns of the unfolded input, pixel by pixel.
-fn pack_panel<E: Real>(
-    g: &Geometry,
-    x: Input<'_, E>,
-    block: &Range<usize>,
-    panel: usize,
-    to: &mut [f32],
-) {
+fn pack_panel<E: Real>(g: &Geometry, x: Input<'_, E>, block: &Range<usize>, panel: usize, to: &mut [f32]) {
     let end = g.filter[0] * g.filter[1] * g.c;
     // A panel behind the last column has none: it fills a register tile.
     let columns = (panel * COLS).min(end)..((panel + 1) * COLS).min(end);

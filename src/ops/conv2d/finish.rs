@@ -74,7 +74,9 @@ impl<E: Real> Finish<'_, E> {
             || match (residual, relu) {
                 (None, false) => {}
                 (None, true) => y.iter_mut().for_each(|y| *y = clip(*y)),
-                (Some(residual), false) => y.iter_mut().zip(residual).for_each(|(y, more)| *y += more.widen()),
+                (Some(residual), false) => {
+                    y.iter_mut().zip(residual).for_each(|(y, more)| *y += more.widen())
+                }
                 (Some(residual), true) => {
                     y.iter_mut().zip(residual).for_each(|(y, more)| *y = clip(*y + more.widen()))
                 }

@@ -79,14 +79,7 @@ struct Filters<'a, E> {
 }
 
 /// Computes y, the convolution of x with w plus bias.
-pub fn fprop<E: Real>(
-    device: &Device,
-    g: &Geometry,
-    x: &[E],
-    w: &[E],
-    bias: Option<&[f32]>,
-    y: &mut [E],
-) {
+pub fn fprop<E: Real>(device: &Device, g: &Geometry, x: &[E], w: &[E], bias: Option<&[f32]>, y: &mut [E]) {
     fprop_packed(device, g, x, pack_filters(device, g, w).f32(), bias, y, Finish::NONE);
 }
 
@@ -292,8 +285,9 @@ impl<E: Real> ImplicitGemm<'_, E> {
             true => reach(1, [w, last_w], self.size[1]),
             false => [0, self.size[1] - 1],
         };
-        let element =
-            |n: usize, row: usize, column: usize| ((n * self.size[0] + row) * self.size[1] + column) * self.channels;
+        let element = |n: usize, row: usize, column: usize| {
+            ((n * self.size[0] + row) * self.size[1] + column) * self.channels
+        };
         let begin = element(n, rows[0], columns[0]);
         let end = element(last_n, rows[1], columns[1]) + self.k_segment.max(self.channels);
         let from = &self.source[begin..end.min(self.source.len())];

@@ -49,14 +49,7 @@ pub fn suits(g: &Geometry) -> bool {
 // ANCHOR_END: suits
 
 /// Computes y, the convolution of x with w plus bias.
-pub fn fprop<E: Real>(
-    device: &Device,
-    g: &Geometry,
-    x: &[E],
-    w: &[E],
-    bias: Option<&[f32]>,
-    y: &mut [E],
-) {
+pub fn fprop<E: Real>(device: &Device, g: &Geometry, x: &[E], w: &[E], bias: Option<&[f32]>, y: &mut [E]) {
     fprop_packed(device, g, x, pack_filters(device, g, w).f32(), bias, y, Finish::NONE);
 }
 

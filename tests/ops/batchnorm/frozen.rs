@@ -4,7 +4,9 @@ use super::layer::{Layer, step};
 use super::{BATCH, EPILOGUES, SMALL, fused, small};
 use crate::on::{self, host};
 use bcreid::autograd::{Tape, Var};
+use bcreid::element::DType;
 use bcreid::ops::batchnorm::{BatchNorm, Statistics};
+use half::bf16;
 
 /// Frozen parameters cost nothing: the forward works in place, and dx alone is right.
 #[test]
@@ -33,8 +35,12 @@ fn frozen_statistics_without_learned_parameters() {
 }
 
 /// Where the elements lie in the memory of the CPU.
-fn place(var: &Var) -> Option<*const f32> {
-    var.value.gpu().is_none().then(|| var.value.f32().as_ptr())
+fn place(var: &Var) -> Option<usize> {
+    let value = &var.value;
+    value.gpu().is_none().then(|| match value.dtype() {
+        DType::BF16 => value.reals::<bf16>().as_ptr() as usize,
+        _ => value.f32().as_ptr() as usize,
+    })
 }
 
 /// Inference takes the running statistics, whatever is asked for, leaves them alone and works in place, but not where
