@@ -48,6 +48,31 @@ fn two_runs_agree_bit_for_bit_whatever_the_threads() {
     assert!(one == weights("three", "3"), "three threads differ from one");
 }
 
+/// A run in bf16 is another one than in f32, the same on any number of threads and after a kill; one that began in f32
+/// does not go on in bf16 without a word.
+#[cfg(unix)]
+#[test]
+fn bf16_keeps_its_bits() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let in_bf16 = |mut command: Command, threads: &str| {
+        let mut whole = Command::new(env!("CARGO_BIN_EXE_bcreid"));
+        whole.args(["--threads", threads]).args(command.args(["--precision", "bf16"]).get_args().skip(2));
+        whole
+    };
+    let weights = |name: &str| std::fs::read(at(name).join("weights.safetensors")).unwrap();
+    let more = &["run.checkpoint_every=4"];
+    let said = stderr(&in_bf16(train(data(), &at("one"), more), "1").output().unwrap());
+    assert!(said.contains("activations in bf16"), "{said}");
+    succeed(&mut train(data(), &at("exact"), more));
+    assert!(weights("one") != weights("exact"), "f32 has the bits of bf16");
+    interrupt(in_bf16(train(data(), &at("killed"), more), "3"), &at("killed"), 5, "-KILL");
+    let refused = fail(&mut resume(&at("killed")));
+    assert!(refused.contains("precision bf16, not f32"), "{refused}");
+    succeed(&mut in_bf16(resume(&at("killed")), "2"));
+    assert!(weights("one") == weights("killed"), "a kill or three threads left a trace");
+}
+
 /// What is said on the way is no reason to lose the work.
 #[cfg(target_os = "linux")]
 #[test]

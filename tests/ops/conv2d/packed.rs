@@ -1,8 +1,9 @@
 //! Convolutions by packed filters: the bits of [`conv2d`] with a bias, and an epilogue.
 
 use crate::gradient_check::noise;
+use crate::on;
 use bcreid::autograd::{Params, Tape};
-use bcreid::device::Device;
+use bcreid::device::{Device, Precision};
 use bcreid::ops::conv2d::{Conv, PackedConv, conv2d, conv2d_packed};
 use bcreid::tensor::Tensor;
 
@@ -11,9 +12,20 @@ fn tensor(seed: u64, shape: impl Into<bcreid::element::Shape>) -> Tensor {
     Tensor::from_f32(&Device::cpu(), shape, &noise(seed, shape.len())).unwrap()
 }
 
-/// Each algorithm, with whole and partial tiles: merged taps, pixels, strides, Winograd.
 #[test]
 fn packed_filters_give_the_same_bits() {
+    check(&Device::cpu());
+}
+
+/// The layers one by one round before the residual is added too; the filters here are numbers of bf16.
+#[test]
+fn packed_filters_give_the_same_bits_in_bf16() {
+    check(&Device::cpu_in(Precision::Bf16));
+}
+
+/// Each algorithm, with whole and partial tiles: merged taps, pixels, strides, Winograd.
+fn check(device: &Device) {
+    let narrow = |exact: &Tensor| on::tensor(device, exact.shape(), exact.f32());
     for ([n, h, w, c], [k, size], stride) in [
         ([2, 16, 8, 3], [64, 7], 2),
         ([3, 7, 5, 40], [50, 1], 1),
@@ -21,23 +33,32 @@ fn packed_filters_give_the_same_bits() {
         ([2, 9, 7, 48], [80, 3], 1),
         ([1, 1, 1, 400], [7, 1], 1),
     ] {
-        let (device, conv) = (Device::cpu(), Conv { stride, pad: size / 2 });
-        let (x, filters, bias) = (tensor(1, [n, h, w, c]), tensor(2, [k, size, size, c]), tensor(3, [k]));
-        let packed = PackedConv::new(&filters, &bias, conv).unwrap();
-        let mut params = Params::none(&device);
+        let conv = Conv { stride, pad: size / 2 };
+        let (x, filters, bias) =
+            (narrow(&tensor(1, [n, h, w, c])), narrow(&tensor(2, [k, size, size, c])), tensor(3, [k]));
+        let exact = Tensor::from_f32(device, filters.shape(), &on::host(&filters)).unwrap();
+        let packed = PackedConv::new(&exact, &bias, conv).unwrap();
+        let mut params = Params::none(device);
         let mut tape = Tape::no_grad(&mut params).unwrap();
         let [x, filters, bias] = [x, filters, bias].map(|value| tape.constant(value));
         let plain = conv2d(&mut tape, x.clone(), filters, Some(bias), conv).unwrap();
-        let residual = tape.constant(tensor(4, plain.shape()));
+        let residual = tape.constant(narrow(&tensor(4, plain.shape())));
         for (residual, relu) in
             [(None, false), (None, true), (Some(&residual), false), (Some(&residual), true)]
         {
             let y = conv2d_packed(&mut tape, &x, &packed, residual, relu).unwrap();
             assert_eq!(y.shape(), plain.shape());
-            for (i, (&y, &plain)) in y.value.f32().iter().zip(plain.value.f32()).enumerate() {
-                let sum = plain + residual.map_or(0.0, |residual| residual.value.f32()[i]);
+            let added = residual.map(|residual| on::host(&residual.value));
+            let tolerance = if added.is_some() { on::tolerance(device, 0.0) } else { 0.0 };
+            for (i, (y, plain)) in on::host(&y.value).into_iter().zip(on::host(&plain.value)).enumerate() {
+                let sum = plain + added.as_ref().map_or(0.0, |added| added[i]);
                 let want = if relu && sum < 0.0 { 0.0 } else { sum };
-                assert_eq!(y, want, "element {i}, residual {}, relu {relu}", residual.is_some());
+                let error = (y - want).abs();
+                assert!(
+                    error <= tolerance * want.abs().max(plain.abs()).max(1.0),
+                    "element {i}, residual {}, relu {relu}: {y} and {want}",
+                    added.is_some()
+                );
             }
         }
     }
