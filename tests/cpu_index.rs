@@ -3,7 +3,7 @@
 //! started.
 
 use bcreid::autograd::{ParamSpecs, Params, StepValues, Tape, Var};
-use bcreid::device::Device;
+use bcreid::device::{Device, Precision};
 use bcreid::element::{DType, GradMode, Shape};
 use bcreid::eval::distance::{Block, Distances};
 use bcreid::ops::batchnorm::{BatchNorm, Epilogue, Statistics, batchnorm};
@@ -12,6 +12,7 @@ use bcreid::ops::linear::linear;
 use bcreid::ops::maxpool::{MaxPool, maxpool};
 use bcreid::tensor::Tensor;
 use bcreid::tensor::philox::{Philox, RngStream};
+use half::bf16;
 
 /// Random values in [-1, 1).
 fn noise(seed: u64, n: usize) -> Vec<f32> {
@@ -78,6 +79,41 @@ fn convolve([n, h, w, c]: [usize; 4], [k, r, s]: [usize; 3], stride: usize, pad:
     assert_near(&format!("dx of {what}"), dot(dx.f32(), &x_values), product, 10.0);
     let dw = grads.take(&filter).unwrap();
     assert_near(&format!("dw of {what}"), dot(dw.f32(), &w_values), product, 10.0);
+    rounded_once([n, h, w, c], [k, r, s], Conv { stride, pad }, y_values.len(), &what);
+}
+
+/// In bf16 a convolution and its gradients are those in f32 of the same numbers, rounded once: also where a task reads a
+/// part of the source, and where a gradient is added.
+#[track_caller]
+fn rounded_once(image: [usize; 4], [k, r, s]: [usize; 3], conv: Conv, results: usize, what: &str) {
+    let round = |values: Vec<f32>| values.into_iter().map(|v| bf16::from_f32(v).to_f32()).collect::<Vec<_>>();
+    let [x, w, dy] = [(1, image.iter().product()), (2, k * r * s * image[3]), (3, results)]
+        .map(|(seed, n)| round(noise(seed, n)));
+    let compute = |precision: Precision| {
+        let device = Device::cpu_in(precision);
+        let tensor = |shape: Shape, values: &[f32]| {
+            let mut tensor = Tensor::empty(&device, shape, device.activations()).unwrap();
+            tensor.convert_from(&Tensor::from_f32(&device, shape, values).unwrap()).unwrap();
+            tensor
+        };
+        let mut params = Params::none(&device);
+        let mut tape = Tape::new(&mut params, &StepValues::new(&device, 0).unwrap());
+        soil(&device, &[x.len(), w.len(), dy.len()]);
+        let x = tape.leaf(tensor(image.into(), &x));
+        let w = tape.leaf(tensor([k, r, s, image[3]].into(), &w));
+        let y = conv2d(&mut tape, x.clone(), w.clone(), None, conv).unwrap();
+        let seed = tensor(y.shape(), &dy);
+        let values = y.value.to_host_f32().unwrap();
+        let mut grads = tape.backward(vec![(y, seed)]).unwrap();
+        let [dx, dw] = [x, w].map(|of| grads.take(&of).unwrap().to_host_f32().unwrap());
+        [values, dx, dw]
+    };
+    let names = ["y", "dx", "dw"].into_iter();
+    for (name, (exact, narrow)) in
+        names.zip(compute(Precision::F32).into_iter().zip(compute(Precision::Bf16)))
+    {
+        assert!(round(exact) == narrow, "{name} of {what} in bf16");
+    }
 }
 
 #[test]
