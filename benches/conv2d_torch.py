@@ -1,6 +1,6 @@
-"""PyTorch's convolutions (CPU, float32, default layout) beside ours, shape by shape, in turns.
+"""PyTorch's convolutions (oneDNN on the CPU, float32, channels last) beside ours, layer by layer, in turns.
 
-python3 conv2d_torch.py BENCH_BINARY [THREADS [ROUNDS]]: times are the best of all rounds, in milliseconds. The
+python3 conv2d_torch.py BENCH_BINARY [THREADS [ROUNDS]]: a ratio is ours / PyTorch's, each the best of all rounds. The
 program is `benches/conv2d.rs`; each round asks it first, then PyTorch, so that both see the same machine.
 """
 import os
@@ -33,7 +33,9 @@ def best(f):
 
 
 def torch_times(h, w, c, k, r, stride):
-    x, filters = torch.randn(BATCH, c, h, w), torch.randn(k, c, r, r)
+    last = torch.channels_last
+    x = torch.randn(BATCH, c, h, w).contiguous(memory_format=last)
+    filters = torch.randn(k, c, r, r).contiguous(memory_format=last)
     pad = r // 2
     with torch.no_grad():
         dy = F.conv2d(x, filters, None, stride, pad)
@@ -53,8 +55,8 @@ def main():
     ours = subprocess.Popen(
         [sys.argv[1], "--ask"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         env={**os.environ, "RAYON_NUM_THREADS": str(threads)})
-    print(f"{threads} threads; milliseconds, ours / PyTorch {torch.__version__}")
-    print(f"{'H W C K R stride, times':<34} {'fprop':>16} {'dgrad':>16} {'wgrad':>16}")
+    print(f"{threads} threads; ours / PyTorch {torch.__version__}, channels last")
+    print(f"{'H W C K R stride, times':<34} {'fprop':>8} {'dgrad':>8} {'wgrad':>8}")
     totals = [[0.0] * 3, [0.0] * 3]
     for *shape, count in SHAPES:
         results = [[float("inf")] * 3, [float("inf")] * 3]
@@ -64,12 +66,12 @@ def main():
             answers = [list(map(float, ours.stdout.readline().split())), torch_times(*shape)]
             results = [[min(a, b) for a, b in zip(x, y)] for x, y in zip(results, answers)]
         totals = [[t + count * v for t, v in zip(x, y)] for x, y in zip(totals, results)]
-        cells = " ".join(f"{a:>7.2f} /{b:>7.2f}" for a, b in zip(*results))
+        cells = " ".join(f"{a / b:>8.2f}" for a, b in zip(*results))
         print(f"{' '.join(map(str, shape)) + f', {count}':<34} {cells}", flush=True)
     for name, parts in (("training", 3), ("inference", 1)):
         sums = [sum(t[:parts]) for t in totals]
-        print(f"whole network, {name}: ours {sums[0]:.0f} ms, PyTorch {sums[1]:.0f} ms")
-    print("by pass: " + ", ".join(f"{n} {a:.0f} / {b:.0f}" for n, a, b in zip(("fprop", "dgrad", "wgrad"), *totals)))
+        print(f"all layers, {name}: {sums[0] / sums[1]:.2f}")
+    print("by pass: " + ", ".join(f"{n} {a / b:.2f}" for n, a, b in zip(("fprop", "dgrad", "wgrad"), *totals)))
 
 
 main()

@@ -276,7 +276,7 @@ impl Shared {
                 .chunks_exact(input.len())
                 .zip(rows)
                 .for_each(|(b, out)| self.normaliser.write(b, view, out));
-            pixels.as_activations(&self.device)
+            pixels.into_activations(&self.device)
         };
         let both = || Ok((tensor(View::PLAIN)?, mirrored.then(|| tensor(View::MIRRORED)).transpose()?));
         let pixels = Pixels::Finished(both());

@@ -112,7 +112,7 @@ impl TrainingSet {
         }
         let labels: Vec<i32> = images.iter().map(|&i| self.labels[i]).collect();
         let labels = Tensor::from_i32(device, [labels.len()], &labels)?;
-        let pixels = pixels.as_activations(device)?;
+        let pixels = pixels.into_activations(device)?;
         Ok(Batch { step, pixels, labels, images })
     }
 

@@ -344,7 +344,7 @@ impl Tensor {
     ///
     /// # Errors
     /// As [`Tensor::empty`].
-    pub(crate) fn as_activations(self, device: &Device) -> Result<Self> {
+    pub(crate) fn into_activations(self, device: &Device) -> Result<Self> {
         if device.activations() == self.dtype {
             return Ok(self);
         }

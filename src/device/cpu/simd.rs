@@ -24,9 +24,7 @@ impl Lanes {
         let mut lanes = Self::ZERO;
         if count == LANES {
             let from: &[E; LANES] = from[at..].first_chunk().expect("whole lanes");
-            for i in 0..LANES {
-                lanes.0[i] = from[i].widen();
-            }
+            lanes.0.iter_mut().zip(from).for_each(|(lane, value)| *lane = value.widen());
         } else {
             for (lane, value) in lanes.0.iter_mut().zip(&from[at..at + count]) {
                 *lane = value.widen();

@@ -254,10 +254,11 @@ impl<E: Real> ImplicitGemm<'_, E> {
         let task = few.clamp(2 * R, PIXELS) * self.modulus * self.modulus;
         y.par_chunks_mut(task * self.columns).enumerate().for_each(|(i, y)| {
             let (first, pixels) = (i * task, y.len() / self.columns);
-            let window = self.window(device, first, pixels);
+            let source = self.window(device, first, pixels);
+            let factors = Factors { source, filters, bias };
             finish.part(device, first * self.columns, y, mode, |y| {
                 for class in &self.classes {
-                    self.task::<R, P>(class, &window, filters, bias, first, y, mode);
+                    self.task::<R, P>(class, &factors, first, y, mode);
                 }
             });
         });
@@ -300,9 +301,7 @@ impl<E: Real> ImplicitGemm<'_, E> {
     fn task<const R: usize, const P: usize>(
         &self,
         class: &PixelClass,
-        window: &Window<'_>,
-        packed: &[f32],
-        bias: Option<&[f32]>,
+        factors: &Factors<'_>,
         first: usize,
         y: &mut [f32],
         mode: GradMode,
@@ -338,7 +337,7 @@ impl<E: Real> ImplicitGemm<'_, E> {
             for tap in &class.taps {
                 let mut row: Rows<'_, R> = [&self.zeros; R];
                 for (row, &(_, n, at)) in row.iter_mut().zip(pixels) {
-                    *row = self.under(window, n, at, tap).unwrap_or(&self.zeros);
+                    *row = self.under(&factors.source, n, at, tap).unwrap_or(&self.zeros);
                 }
                 rows.push(row);
             }
@@ -348,14 +347,14 @@ impl<E: Real> ImplicitGemm<'_, E> {
         let panels = self.columns.div_ceil(COLS);
         for (i, pass) in self.passes(class.taps.len()).into_iter().enumerate() {
             let product = Product {
-                packed,
+                packed: factors.filters,
                 panel: total * self.k_segment * COLS,
                 first: ((class.first_tap + pass.taps.start) * self.k_segment + pass.elements.start) * COLS,
                 taps: class.taps.len(),
                 pass,
                 pixels: &pixels_of_class,
                 rows: &rows,
-                bias: bias.filter(|_| i == 0),
+                bias: factors.bias.filter(|_| i == 0),
                 adds: i > 0 || mode == GradMode::Accumulate,
             };
             let whole = panels - panels % P;
@@ -415,6 +414,13 @@ impl<E: Real> ImplicitGemm<'_, E> {
         Some(window.from(first, self.k_segment))
     }
     // ANCHOR_END: under
+}
+
+/// The inputs of a task: its part of the source, the packed filters and the bias.
+struct Factors<'a> {
+    source: Window<'a>,
+    filters: &'a [f32],
+    bias: Option<&'a [f32]>,
 }
 
 /// The elements of a source that a task reads, in f32.
