@@ -14,7 +14,7 @@ from pathlib import Path
 
 
 def run(*command):
-    subprocess.run([str(part) for part in command], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    subprocess.run([str(part) for part in command], check=True, stdout=subprocess.DEVNULL)
 
 
 def scores(bcreid, out, data, precision):
@@ -27,6 +27,8 @@ def scores(bcreid, out, data, precision):
 def main():
     bcreid = Path(sys.argv[1]).resolve()
     seeds = int(sys.argv[2]) if len(sys.argv) > 2 else 5
+    if seeds < 2:
+        sys.exit("bf16_quality.py: give at least 2 seeds: a standard deviation needs them")
     folder = Path(sys.argv[3] if len(sys.argv) > 3 else tempfile.mkdtemp())
     data = folder / "made-up"
     if not data.exists():

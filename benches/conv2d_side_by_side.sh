@@ -1,5 +1,6 @@
 #!/bin/sh
-# Our convolutions beside those of PyTorch, channels last, in turns on the same machine: benches/conv2d_side_by_side.sh [THREADS [ROUNDS]]
+# Our convolutions beside those of PyTorch, channels last, in turns on the same machine:
+# benches/conv2d_side_by_side.sh [THREADS [ROUNDS]]
 # Needs a python3 with torch (or PYTHON=...).
 set -eu
 cd "$(dirname "$0")/.."

@@ -48,7 +48,7 @@ impl Bench {
         Bench {
             optimizer: optimizer(&params, &config).unwrap(),
             values: StepValues::new(&device, 0).unwrap().with_scalars(&schedule::SCALARS).unwrap(),
-            pixels: activations(&device, &Tensor::from_f32(&device, shape, &noise).unwrap()),
+            pixels: Tensor::activations(&device, shape, &noise).unwrap(),
             labels: Tensor::from_i32(&device, [shape[0]], &labels).unwrap(),
             device,
             config,
@@ -95,13 +95,6 @@ impl Bench {
         assert!(feature.is_finite());
         seconds
     }
-}
-
-/// An f32 tensor in the type of the device's activations.
-fn activations(device: &Device, exact: &Tensor) -> Tensor {
-    let mut rounded = Tensor::empty(device, exact.shape(), device.activations()).unwrap();
-    rounded.convert_from(exact).unwrap();
-    rounded
 }
 
 /// Peak memory of this process in MiB; 0 if the system does not report it.

@@ -4,8 +4,8 @@
 
 mod real;
 
-pub use real::Real;
-pub(crate) use real::with_real;
+pub use crate::with_real;
+pub use real::{Real, bf16};
 
 use std::fmt;
 

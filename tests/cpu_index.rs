@@ -82,8 +82,7 @@ fn convolve([n, h, w, c]: [usize; 4], [k, r, s]: [usize; 3], stride: usize, pad:
     rounded_once([n, h, w, c], [k, r, s], Conv { stride, pad }, y_values.len(), &what);
 }
 
-/// In bf16 a convolution and its gradients are those in f32 of the same numbers, rounded once: also where a task reads a
-/// part of the source, and where a gradient is added.
+/// In bf16 a convolution and its gradients are those in f32 of the same numbers, rounded once.
 #[track_caller]
 fn rounded_once(image: [usize; 4], [k, r, s]: [usize; 3], conv: Conv, results: usize, what: &str) {
     let round = |values: Vec<f32>| values.into_iter().map(|v| bf16::from_f32(v).to_f32()).collect::<Vec<_>>();
@@ -91,11 +90,7 @@ fn rounded_once(image: [usize; 4], [k, r, s]: [usize; 3], conv: Conv, results: u
         .map(|(seed, n)| round(noise(seed, n)));
     let compute = |precision: Precision| {
         let device = Device::cpu_in(precision);
-        let tensor = |shape: Shape, values: &[f32]| {
-            let mut tensor = Tensor::empty(&device, shape, device.activations()).unwrap();
-            tensor.convert_from(&Tensor::from_f32(&device, shape, values).unwrap()).unwrap();
-            tensor
-        };
+        let tensor = |shape: Shape, values: &[f32]| Tensor::activations(&device, shape, values).unwrap();
         let mut params = Params::none(&device);
         let mut tape = Tape::new(&mut params, &StepValues::new(&device, 0).unwrap());
         soil(&device, &[x.len(), w.len(), dy.len()]);

@@ -25,18 +25,10 @@ fn noise(seed: u64, n: usize) -> Vec<f32> {
     (0..n as u32).map(|i| 2.0 * stream.uniform(i) - 1.0).collect()
 }
 
-/// Random values in the type of activations.
-fn activations(device: &Device, shape: Shape, seed: u64) -> Tensor {
-    let exact = Tensor::from_f32(device, shape, &noise(seed, shape.len())).unwrap();
-    let mut rounded = Tensor::empty(device, shape, device.activations()).unwrap();
-    rounded.convert_from(&exact).unwrap();
-    rounded
-}
-
 /// An input of a convolution or its filters.
 fn activation_leaf(tape: &mut Tape<'_>, shape: impl Into<Shape>, seed: u64) -> Var {
-    let device = tape.device();
-    tape.leaf(activations(&device, shape.into(), seed))
+    let (shape, device) = (shape.into(), tape.device());
+    tape.leaf(Tensor::activations(&device, shape, &noise(seed, shape.len())).unwrap())
 }
 
 /// A parameter or a feature, f32.

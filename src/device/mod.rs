@@ -47,14 +47,14 @@ pub enum Device {
     Cuda(Arc<cuda::CudaDevice>),
 }
 
-/// The number format of convolutions and matrix products. Statistics, losses and the weights that the solver updates
-/// are f32 in every precision.
+/// The number format of activations in memory, and on CUDA of the factors of convolutions and matrix products. The CPU's
+/// products have f32 factors. Statistics, losses and the weights that the solver updates are f32 in every precision.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Precision {
     /// f32 in memory and in products.
     #[default]
     F32,
-    /// f32 in memory; the factors of products are rounded to 10 bits of mantissa by tensor cores.
+    /// CUDA only: f32 in memory; the factors of products are rounded to 10 bits of mantissa by tensor cores.
     Tf32,
     /// Activations, their gradients and a copy of the filters in bfloat16; sums of products in f32.
     Bf16,
@@ -98,7 +98,7 @@ impl Device {
     }
 
     /// A CPU device with a buffer pool of its own, whose activations are as `precision` says. The CPU's products have f32
-    /// factors in each: TF32 is the same as f32.
+    /// factors in each precision, so TF32 is f32 here.
     pub fn cpu_in(precision: Precision) -> Self {
         Device::Cpu(Arc::new(cpu::CpuDevice::new(precision)))
     }
@@ -146,9 +146,10 @@ impl Device {
         }
         if precision == Precision::Tf32 {
             return Err(Error::Device(format!(
-                "precision {precision} needs a CUDA device, and this is the CPU ({why}); choose f32 or bf16, or see \
-                 bcreid doctor for the requirements of a CUDA device"
-            )));
+                "precision {precision} needs a CUDA device, and this is the CPU ({why}); bcreid doctor lists the \
+                 requirements of a CUDA device"
+            ))
+            .with_remedies([Remedy::Precision("f32".into())]));
         }
         let threads = counted(rayon::current_num_threads(), "thread");
         let numbers = match precision {
@@ -191,7 +192,7 @@ impl Device {
         }
     }
 
-    /// The number format of convolutions and matrix products on this device.
+    /// The precision of this device.
     pub fn precision(&self) -> Precision {
         match self {
             Device::Cpu(cpu) => cpu.precision(),

@@ -4,10 +4,18 @@
 
 use super::DType;
 use bytemuck::Pod;
-use half::bf16;
 
-/// A floating-point element in memory. Loops widen it to f32, compute, and round once.
-pub trait Real: Pod + Send + Sync {
+pub use half::bf16;
+
+mod sealed {
+    /// Keeps [`super::Real`] to the two types whose layout a tensor knows.
+    pub trait Sealed {}
+    impl Sealed for f32 {}
+    impl Sealed for half::bf16 {}
+}
+
+/// A floating-point element in memory: f32 or [`bf16`]. Loops widen it to f32, compute, and round once.
+pub trait Real: Pod + Send + Sync + sealed::Sealed {
     /// The type as a tensor names it.
     const DTYPE: DType;
 
@@ -18,9 +26,11 @@ pub trait Real: Pod + Send + Sync {
     fn round(value: f32) -> Self;
 
     /// The elements themselves, if they are f32.
+    #[doc(hidden)]
     fn as_f32(values: &[Self]) -> Option<&[f32]>;
 
     /// The elements themselves, if they are f32, mutable.
+    #[doc(hidden)]
     fn as_f32_mut(values: &mut [Self]) -> Option<&mut [f32]>;
 }
 
@@ -75,10 +85,27 @@ impl Real for bf16 {
     }
 }
 
-/// Evaluates an expression in which a name stands for the element type of a tensor.
+/// Evaluates an expression in which a name stands for the element type of a tensor, f32 or bf16.
+///
+/// ```
+/// use bcreid::device::Device;
+/// use bcreid::element::{Real, with_real};
+/// use bcreid::tensor::Tensor;
+///
+/// fn sum<E: Real>(values: &[E]) -> f32 {
+///     values.iter().map(|value| value.widen()).sum()
+/// }
+///
+/// # fn main() -> bcreid::Result<()> {
+/// let x = Tensor::full(&Device::cpu(), [2, 3], 0.5)?;
+/// assert_eq!(with_real!(x, E => sum::<E>(x.reals())), 3.0);
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Panics
 /// If the tensor's elements are integers.
+#[macro_export]
 macro_rules! with_real {
     ($tensor:expr, $E:ident => $body:expr) => {
         match $tensor.dtype() {
@@ -87,14 +114,13 @@ macro_rules! with_real {
                 $body
             }
             $crate::element::DType::BF16 => {
-                type $E = half::bf16;
+                type $E = $crate::element::bf16;
                 $body
             }
             other => panic!("{other} elements where activations are expected"),
         }
     };
 }
-pub(crate) use with_real;
 
 #[cfg(test)]
 mod tests {

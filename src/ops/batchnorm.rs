@@ -25,6 +25,7 @@ mod moments;
 
 use crate::autograd::{Backward, BufferId, ParamId, Sinks, Tape, Var};
 use crate::device::BatchNormBackend;
+use crate::ops::check as inputs;
 use crate::tensor::Tensor;
 use crate::{Error, Result};
 
@@ -168,7 +169,11 @@ impl Forward<'_> {
     /// ([`cpu::Affine`]), f32 `[5, C]`.
     fn run(&self, tape: &mut Tape<'_>, y: &mut Tensor, x: Option<&Tensor>) -> Result<Tensor> {
         match y.gpu().cloned() {
-            None => cpu::forward(self, tape, y, x),
+            None => {
+                let BatchNorm { gamma, beta, .. } = self.bn;
+                inputs::f32s("batchnorm", [("gamma", &gamma.value), ("beta", &beta.value)])?;
+                cpu::forward(self, tape, y, x)
+            }
             Some(gpu) => cuda::forward(&gpu, self, tape, y, x),
         }
     }

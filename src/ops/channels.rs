@@ -146,6 +146,16 @@ mod cpu {
     /// Rows of a task.
     const ROWS: usize = 256;
 
+    /// The rows of two tensors, side by side.
+    fn rows<'a, E: Real>(
+        from: &'a Tensor,
+        to: &'a mut Tensor,
+    ) -> impl IndexedParallelIterator<Item = (&'a mut [E], &'a [E])> {
+        let (from_c, to_c) = (from.shape().last(), to.shape().last());
+        let to = to.reals_mut::<E>().par_chunks_exact_mut(to_c);
+        to.zip(from.reals::<E>().par_chunks_exact(from_c)).with_min_len(ROWS)
+    }
+
     pub fn copy(
         from: &Tensor,
         from_first: usize,
@@ -154,24 +164,18 @@ mod cpu {
         width: usize,
         mode: GradMode,
     ) {
-        let (from_c, to_c) = (from.shape().last(), to.shape().last());
-        with_real!(from, E => {
-            let rows = to.reals_mut::<E>().par_chunks_exact_mut(to_c).zip(from.reals::<E>().par_chunks_exact(from_c));
-            rows.with_min_len(ROWS).for_each(|(to, from)| {
-                mode.store(&mut to[to_first..][..width], from[from_first..][..width].iter().map(|v| v.widen()));
-            });
-        });
+        with_real!(from, E => rows::<E>(from, to).for_each(|(to, from)| {
+            let values = from[from_first..][..width].iter().map(|value| value.widen());
+            mode.store(&mut to[to_first..][..width], values);
+        }));
     }
 
     pub fn spread(from: &Tensor, to: &mut Tensor, first: usize) {
-        let (width, c) = (from.shape().last(), to.shape().last());
-        with_real!(from, E => {
-            let rows = to.reals_mut::<E>().par_chunks_exact_mut(c).zip(from.reals::<E>().par_chunks_exact(width));
-            rows.with_min_len(ROWS).for_each(|(to, from)| {
-                to.fill(E::round(0.0));
-                to[first..][..width].copy_from_slice(from);
-            });
-        });
+        let width = from.shape().last();
+        with_real!(from, E => rows::<E>(from, to).for_each(|(to, from)| {
+            to.fill(E::round(0.0));
+            to[first..][..width].copy_from_slice(from);
+        }));
     }
 }
 

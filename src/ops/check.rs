@@ -18,6 +18,19 @@ pub(super) fn matrix(op: &'static str, name: &str, t: &Tensor) -> Result<[usize;
     }
 }
 
+/// Checks that tensors, given with their names, are f32: features, parameters, statistics.
+pub(super) fn f32s<'a>(
+    op: &'static str,
+    tensors: impl IntoIterator<Item = (&'a str, &'a Tensor)>,
+) -> Result<()> {
+    for (name, t) in tensors {
+        if t.dtype() != DType::F32 {
+            return Err(Error::shape(op, format!("{name} is {} {}, expected f32", t.dtype(), t.shape())));
+        }
+    }
+    Ok(())
+}
+
 /// Checks that `t` is f32 `[1]`: a learning rate, a loss.
 pub(super) fn scalar(op: &'static str, name: &str, t: &Tensor) -> Result<()> {
     if t.dtype() != DType::F32 || t.shape().dims() != [1] {

@@ -30,7 +30,7 @@ pub use packed::{PackedConv, conv2d_packed};
 use crate::autograd::{Backward, Sinks, Tape, Var};
 use crate::device::cuda::cudnn::{COLOURS, padded_channels};
 use crate::element::Shape;
-use crate::ops::bias;
+use crate::ops::{bias, check};
 use crate::tensor::Tensor;
 use crate::{Error, Result};
 
@@ -116,15 +116,18 @@ impl Geometry {
 /// ([`padded_channels`]).
 ///
 /// # Errors
-/// If a rank is wrong, the channels or the types differ, the stride is 0, an input is empty, or the filter is larger than the padded
-/// input.
+/// If a rank is wrong, the channels or the types differ, the bias is not f32, the stride is 0, an input is empty, or the
+/// filter is larger than the padded input.
 pub fn conv2d(tape: &mut Tape<'_>, x: Var, w: Var, bias: Option<Var>, conv: Conv) -> Result<Var> {
     let geometry = Geometry::new(&x.value, w.shape(), bias.as_ref().map(Var::shape), conv)?;
     if x.value.dtype() != w.value.dtype() {
         let (x, w) = (x.value.dtype(), w.value.dtype());
         return Err(Error::shape(
             "conv2d",
-            format!("the input is {x}, the filters {w}; both must have one type (Tape::weight)"),
+            format!(
+                "the input is {x}, the filters {w}: give the input in the type of the device's activations, and the \
+                 filters by Tape::weight"
+            ),
         ));
     }
     let device = tape.device();
@@ -134,6 +137,7 @@ pub fn conv2d(tape: &mut Tape<'_>, x: Var, w: Var, bias: Option<Var>, conv: Conv
     let b = bias.as_ref().map(|b| &b.value);
     let x_value = match x.value.gpu() {
         None => {
+            check::f32s("conv2d", b.map(|bias| ("bias", bias)))?;
             cpu::forward(&device, &geometry, &x.value, &w.value, b, &mut y);
             x.value.clone()
         }

@@ -14,6 +14,7 @@
 
 use crate::autograd::{Backward, Sinks, Tape, Var};
 use crate::element::DType;
+use crate::ops::check;
 use crate::tensor::Tensor;
 use crate::{Error, Result};
 
@@ -51,7 +52,10 @@ pub fn instancenorm(tape: &mut Tape<'_>, x: Var, gamma: Var, beta: Var) -> Resul
     let mut y = Tensor::empty(&tape.device(), x.shape(), x.value.dtype())?;
     let parameters = [&gamma.value, &beta.value];
     match x.value.gpu() {
-        None => cpu::forward(&x.value, parameters, &mut statistics, &mut y),
+        None => {
+            check::f32s("instancenorm", [("gamma", &gamma.value), ("beta", &beta.value)])?;
+            cpu::forward(&x.value, parameters, &mut statistics, &mut y);
+        }
         Some(gpu) => cuda::forward(gpu, &x.value, parameters, &mut statistics, &mut y)?,
     }
     let inputs = [x.handle(), gamma.handle(), beta.handle()];

@@ -8,13 +8,14 @@
 use crate::autograd::{Backward, Sinks, Tape, Var};
 use crate::element::DType;
 use crate::ops::bias;
+use crate::ops::check;
 use crate::tensor::Tensor;
 use crate::{Error, Result};
 
 /// Computes x w^T + b of `x` `[m, C]`, `w` `[K, C]` and `bias` `[K]`: `[m, K]`; x w^T if `bias` is `None`.
 ///
 /// # Errors
-/// If the inputs do not have these shapes.
+/// If the inputs do not have these shapes, or are not f32.
 pub fn linear(tape: &mut Tape<'_>, x: Var, w: Var, bias: impl Into<Option<Var>>) -> Result<Var> {
     let bias = bias.into();
     let fits = |k: usize| bias.as_ref().is_none_or(|bias| bias.shape().dims() == [k]);
@@ -32,6 +33,8 @@ pub fn linear(tape: &mut Tape<'_>, x: Var, w: Var, bias: impl Into<Option<Var>>)
             ));
         }
     };
+    let of_bias = bias.iter().map(|bias| ("bias", &bias.value));
+    check::f32s("linear", [("x", &x.value), ("w", &w.value)].into_iter().chain(of_bias))?;
     let mut y = Tensor::empty(&tape.device(), sizes, DType::F32)?;
     let b = bias.as_ref().map(|bias| &bias.value);
     match x.value.gpu() {

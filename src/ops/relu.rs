@@ -74,7 +74,7 @@ mod cpu {
     }
 
     pub fn forward(x: &Tensor, y: &mut Tensor) {
-        /// f32 or bf16 in memory; the comparison is of f32.
+        // Memory is f32 or bf16; the comparison is in f32.
         fn run<E: Real>(x: &[E], y: &mut [E]) {
             y.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).for_each(|(y, x)| {
                 y.iter_mut().zip(x).for_each(|(y, x)| *y = E::round(rectified(x.widen())));

@@ -152,6 +152,36 @@ impl Tensor {
         Self::from_host(device, shape, DType::F32, values)
     }
 
+    /// Allocates a tensor of activations, in the type that the device has for them, and copies `values` to it.
+    ///
+    /// ```
+    /// use bcreid::device::{Device, Precision};
+    /// use bcreid::element::DType;
+    /// use bcreid::tensor::Tensor;
+    ///
+    /// # fn main() -> bcreid::Result<()> {
+    /// let x = Tensor::activations(&Device::cpu_in(Precision::Bf16), [2], &[1.0, 1.001])?;
+    /// assert_eq!((x.dtype(), x.to_host_f32()?), (DType::BF16, vec![1.0, 1.0]));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Tensor::empty`].
+    ///
+    /// # Panics
+    /// If `values` does not have as many elements as `shape`.
+    #[track_caller]
+    pub fn activations(device: &Device, shape: impl Into<Shape>, values: &[f32]) -> Result<Self> {
+        let exact = Self::from_f32(device, shape, values)?;
+        if device.activations() == DType::F32 {
+            return Ok(exact);
+        }
+        let mut rounded = Self::empty(device, exact.shape, device.activations())?;
+        rounded.convert_from(&exact)?;
+        Ok(rounded)
+    }
+
     /// Allocates an i32 tensor (labels, indices) and copies `values` to it from host memory.
     ///
     /// # Errors
@@ -317,14 +347,14 @@ impl Tensor {
         Ok(())
     }
 
-    /// Casts the elements of `from`, a tensor of the other floating-point type with the same number of elements. f32 to
-    /// bf16 rounds to nearest, bf16 to f32 is exact.
+    /// Casts the elements of `from`, a tensor with the same number of elements, of the other floating-point type, or on the
+    /// CPU also of the same. f32 to bf16 rounds to nearest, bf16 to f32 is exact.
     ///
     /// # Errors
     /// A device error.
     ///
     /// # Panics
-    /// If a type is none of the two, or this buffer is shared.
+    /// If a type is neither f32 nor bf16, the sizes differ, or this buffer is shared.
     pub fn convert_from(&mut self, from: &Tensor) -> Result<()> {
         assert_eq!(self.shape.len(), from.shape.len(), "a conversion of another size");
         match from.gpu() {

@@ -74,13 +74,7 @@ fn in_own_process<F: Fn(&Device)>(numerics: &[impl Into<Numerics> + Copy], body:
 
 /// A tensor of activations: f32, or `values` rounded to bf16 where the device computes in it.
 pub fn tensor(device: &Device, shape: impl Into<Shape>, values: &[f32]) -> Tensor {
-    let exact = Tensor::from_f32(device, shape, values).unwrap();
-    if device.activations() == DType::F32 {
-        return exact;
-    }
-    let mut rounded = Tensor::empty(device, exact.shape(), device.activations()).unwrap();
-    rounded.convert_from(&exact).unwrap();
-    rounded
+    Tensor::activations(device, shape, values).unwrap()
 }
 
 /// The elements on the host, in f32.

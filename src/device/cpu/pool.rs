@@ -33,8 +33,9 @@ pub struct CpuBuffer {
 }
 
 impl CpuDevice {
-    /// A device that computes in `precision`, f32 or bf16.
+    /// A device whose activations are f32 or bf16. TF32 is a format of products on CUDA: here it is f32.
     pub fn new(precision: Precision) -> Self {
+        let precision = if precision == Precision::Tf32 { Precision::F32 } else { precision };
         CpuDevice { precision, ..CpuDevice::default() }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! y = relu(b + x * w + residual), where b and w usually include a batch normalisation with running statistics. Each
 //! task finishes its part of y while it is in a cache; as operations of their own, the addition and the ReLU would move
-//! 16 bytes more for each value.
+//! 16 bytes more for each value in f32.
 //!
 //! Book: [chapter 7](../../../../../../docs/book/src/07-convolution.md).
 
@@ -73,7 +73,8 @@ pub fn conv2d_packed(
     if let Some(residual) = residual
         && (residual.shape(), residual.value.dtype()) != (y.shape(), y.dtype())
     {
-        let detail = format!("a residual {} for a result {}", residual.shape(), y.shape());
+        let kind = |t: &Tensor| format!("{} {}", t.dtype(), t.shape());
+        let detail = format!("a residual {} for a result {}", kind(&residual.value), kind(&y));
         return Err(Error::shape("conv2d", detail));
     }
     let geometry = geometry.in_one_row();

@@ -8,7 +8,7 @@ use bcreid::tensor::Tensor;
 use bcreid::{Error, Result};
 
 // ANCHOR: operation
-/// x s(beta x), element by element; any shape, f32 or (on a GPU) bf16.
+/// x s(beta x), element by element; any shape, f32 or bf16.
 ///
 /// # Errors
 /// A beta that is not finite; errors of the device.
@@ -50,6 +50,7 @@ impl Backward for SwishBackward {
 // ANCHOR_END: backward
 
 mod cpu {
+    use bcreid::element::{Real, with_real};
     use bcreid::tensor::Tensor;
     use rayon::prelude::*;
 
@@ -61,16 +62,24 @@ mod cpu {
     }
 
     pub fn forward(x: &Tensor, y: &mut Tensor, beta: f32) {
-        y.f32_mut().par_chunks_mut(CHUNK).zip(x.f32().par_chunks(CHUNK)).for_each(|(y, x)| {
-            y.iter_mut().zip(x).for_each(|(y, &x)| *y = x * sigmoid(beta * x));
+        with_real!(x, E => swish::<E>(x.reals(), y.reals_mut(), beta));
+    }
+
+    fn swish<E: Real>(x: &[E], y: &mut [E], beta: f32) {
+        y.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).for_each(|(y, x)| {
+            y.iter_mut().zip(x).for_each(|(y, x)| *y = E::round(x.widen() * sigmoid(beta * x.widen())));
         });
     }
 
     pub fn backward(x: &Tensor, dy: &mut Tensor, beta: f32) {
-        dy.f32_mut().par_chunks_mut(CHUNK).zip(x.f32().par_chunks(CHUNK)).for_each(|(dy, x)| {
-            dy.iter_mut().zip(x).for_each(|(dy, &x)| {
-                let s = sigmoid(beta * x);
-                *dy *= s + beta * x * s * (1.0 - s);
+        with_real!(x, E => gradient::<E>(x.reals(), dy.reals_mut(), beta));
+    }
+
+    fn gradient<E: Real>(x: &[E], dy: &mut [E], beta: f32) {
+        dy.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).for_each(|(dy, x)| {
+            dy.iter_mut().zip(x).for_each(|(dy, x)| {
+                let (x, s) = (x.widen(), sigmoid(beta * x.widen()));
+                *dy = E::round(dy.widen() * (s + beta * x * s * (1.0 - s)));
             });
         });
     }

@@ -79,5 +79,5 @@ fn wrong_sizes_are_refused() {
     let residual = tape.constant(tensor(4, [1, 2, 2, 3]));
     assert!(conv2d_packed(&mut tape, &narrow, &packed, None, false).is_err());
     let message = conv2d_packed(&mut tape, &x, &packed, Some(&residual), false).unwrap_err().to_string();
-    assert!(message.contains("a residual [1, 2, 2, 3] for a result [1, 2, 2, 4]"), "{message}");
+    assert!(message.contains("a residual f32 [1, 2, 2, 3] for a result f32 [1, 2, 2, 4]"), "{message}");
 }
