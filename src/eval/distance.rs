@@ -31,8 +31,11 @@ use crate::device::Device;
 use crate::tensor::Download;
 use std::ops::Range;
 
-/// Largest number of queries in a block; the product reads the gallery once a block.
-const MAX_ROWS: usize = 256;
+/// Largest number of queries in a block of a GPU, whose next block is computed while a block is ranked.
+const MAX_ROWS_GPU: usize = 256;
+/// Largest number of queries in a block of the CPU. Each block packs the whole gallery for its products, so few large
+/// blocks are faster than many small ones.
+const MAX_ROWS_CPU: usize = 512;
 /// Smallest number of queries in a block, for a huge gallery.
 const MIN_ROWS: usize = 16;
 /// Distances in a block, unless [`MIN_ROWS`] queries already have more.
@@ -74,6 +77,11 @@ pub struct Block {
     gallery: usize,
 }
 
+/// Number of queries, at most `most`, whose distances to `images` images are within [`BLOCK`].
+fn rows_within(images: usize, most: usize) -> usize {
+    (BLOCK / images).clamp(MIN_ROWS, most)
+}
+
 impl<'a> Distances<'a> {
     /// Prepares the distances between the rows of `query` [Q, dim] and `gallery` [G, dim], both finite, with the
     /// gallery's own [`Origin`].
@@ -110,11 +118,12 @@ impl<'a> Distances<'a> {
             values.len() / dim
         };
         let (queries, images) = (count(query), count(gallery));
-        let rows = (BLOCK / images).clamp(MIN_ROWS, MAX_ROWS).min(queries);
-        let (backend, cols) = match device {
+        let (backend, rows, cols) = match device {
             Device::Cpu(_) => {
                 let [query, gallery] = [query, gallery].map(|values| cpu::Rows::new(values, dim, origin));
-                (Backend::Cpu { query, gallery }, TILE.min(images))
+                // Blocks of nearly one size: only a few queries of the last block are computed twice.
+                let blocks = queries.div_ceil(rows_within(images, MAX_ROWS_CPU));
+                (Backend::Cpu { query, gallery }, queries.div_ceil(blocks), TILE.min(images))
             }
             Device::Cuda(gpu) => {
                 let rows = |values, what| cuda::Rows::new(gpu, values, dim, origin, what);
@@ -122,7 +131,7 @@ impl<'a> Distances<'a> {
                     rows(query, "the features of all queries")?,
                     rows(gallery, "the features of the gallery")?,
                 );
-                (Backend::Gpu { query, gallery }, images)
+                (Backend::Gpu { query, gallery }, rows_within(images, MAX_ROWS_GPU).min(queries), images)
             }
         };
         Ok(Distances { backend, queries, gallery: images, rows, cols })

@@ -8,7 +8,7 @@ use super::microkernel::{COLS, Depth, Start, microkernel, tiled};
 use crate::element::GradMode;
 use rayon::prelude::*;
 
-/// The rows of a task: packing a panel costs little beside as many products.
+/// The rows of a task where threads share a product: packing a panel costs little beside as many products.
 const ROWS_TOGETHER: usize = 240;
 
 /// A strided view of an input matrix: element (r, c) is `data[r * row_stride + c * col_stride]`.
@@ -127,13 +127,18 @@ fn multiply<const R: usize, const P: usize>(
     let width = P * COLS;
     let (rows, cols) = (c.rows, c.cols);
     let groups = cols.div_ceil(width);
-    let mut tasks: Vec<Task<'_>> = Vec::with_capacity(rows.div_ceil(ROWS_TOGETHER) * groups);
+    // A thread alone needs no tasks to share, so it packs each panel once for all rows.
+    let together = match split {
+        Split::Threads => ROWS_TOGETHER,
+        Split::Alone => rows.max(1),
+    };
+    let mut tasks: Vec<Task<'_>> = Vec::with_capacity(rows.div_ceil(together) * groups);
     for (row, c) in c.data.chunks_mut(c.row_stride.max(1)).take(rows).enumerate() {
-        if row % ROWS_TOGETHER == 0 {
+        if row % together == 0 {
             let task = |group| Task {
                 first_row: row,
                 first_column: group * width,
-                c: Vec::with_capacity(ROWS_TOGETHER.min(rows - row)),
+                c: Vec::with_capacity(together.min(rows - row)),
             };
             tasks.extend((0..groups).map(task));
         }
