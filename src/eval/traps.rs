@@ -7,6 +7,7 @@ use crate::files::{MIB, read_text};
 use crate::run::{Layout, collapse, metrics};
 use crate::weights::Features;
 use crate::{Error, Result};
+use rayon::prelude::*;
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
@@ -104,20 +105,33 @@ fn finding_themselves(query: &Features, gallery: &Features, protocol: &Protocol)
     if query.origin().pooled.is_some() {
         return 0;
     }
-    // Persons and cameras of the gallery's rows, by path and by feature. Rows of -1 are never ranked.
+    // Persons and cameras of the gallery's rows by path, and rows by person. Rows of -1 are never ranked.
     let mut of_path: HashMap<&str, HashSet<(i64, i64)>> = HashMap::new();
-    let mut of_feature: HashMap<u64, Option<(i64, HashSet<i64>)>> = HashMap::new();
-    let ranked = (0..gallery.len()).filter(|&row| gallery.pids()[row] != -1);
-    for row in ranked {
+    let mut of_person: HashMap<i64, Vec<usize>> = HashMap::new();
+    let ranked = || (0..gallery.len()).filter(|&row| gallery.pids()[row] != -1);
+    for row in ranked() {
         let (pid, camid) = (gallery.pids()[row], gallery.camids()[row]);
         if let Some(path) = gallery.paths().get(row) {
             of_path.entry(path).or_default().insert((pid, camid));
         }
-        let same = of_feature.entry(hash(gallery.row(row))).or_insert_with(|| Some((pid, HashSet::new())));
-        match same {
-            Some((own, cameras)) if *own == pid => drop(cameras.insert(camid)),
-            // A feature of several persons is a fault of the network, and no copy.
-            _ => *same = None,
+        of_person.entry(pid).or_default().push(row);
+    }
+    // Rows of the query's person with an equal feature. Nearly all comparisons end at the first value.
+    let equal_rows = |q: usize| {
+        let of_person = of_person.get(&query.pids()[q]).into_iter().flatten();
+        of_person.copied().filter(move |&row| has_equal_bits(query.row(q), gallery.row(row)))
+    };
+    let copied: Vec<Vec<usize>> = (0..query.len()).into_par_iter().map(|q| equal_rows(q).collect()).collect();
+    // Persons by feature, which reads the whole gallery: only if a query has an equal feature at all.
+    let mut of_feature: HashMap<u64, Option<i64>> = HashMap::new();
+    if copied.iter().any(|rows| !rows.is_empty()) {
+        for row in ranked() {
+            let pid = gallery.pids()[row];
+            let own = of_feature.entry(hash(gallery.row(row))).or_insert(Some(pid));
+            if *own != Some(pid) {
+                // A feature of several persons is a fault of the network, and no copy.
+                *own = None;
+            }
         }
     }
     let counts_cameras = protocol.counts_cameras(query, gallery);
@@ -126,13 +140,16 @@ fn finding_themselves(query: &Features, gallery: &Features, protocol: &Protocol)
         let is_kept =
             |other: i64, seen_by: i64| !(counts_cameras && pid == other && camid == seen_by && camid != -1);
         let same_path = query.paths().get(*q).and_then(|path| of_path.get(path.as_str()));
-        let same_feature = of_feature.get(&hash(query.row(*q))).and_then(Option::as_ref);
         same_path.is_some_and(|rows| rows.iter().any(|(other, seen_by)| is_kept(*other, *seen_by)))
-            || same_feature.is_some_and(|(other, cameras)| {
-                *other == pid && cameras.iter().any(|seen_by| is_kept(*other, *seen_by))
-            })
+            || (copied[*q].iter().any(|&row| is_kept(pid, gallery.camids()[row]))
+                && of_feature.get(&hash(query.row(*q))) == Some(&Some(pid)))
     };
     (0..query.len()).filter(is_found).count()
+}
+
+/// True if two features of one length have the same bits.
+fn has_equal_bits(a: &[f32], b: &[f32]) -> bool {
+    a.iter().zip(b).all(|(a, b)| a.to_bits() == b.to_bits())
 }
 
 /// A hash of the bits of a feature.
@@ -165,6 +182,8 @@ mod tests {
         assert_eq!(found(&[(a, 1, 0)], &[(a, 1, 1), (b, 2, 0)]), 1);
         assert_eq!(found(&[(a, 1, -1)], &[(a, 1, -1), (b, 2, -1)]), 1);
         assert_eq!(found(&[(a, 1, 0)], &[(a, 1, 0), (b, 2, 1)]), 0);
+        // One copy that is dropped, and one that is not.
+        assert_eq!(found(&[(a, 1, 0), (b, 2, 0)], &[(a, 1, 0), (a, 1, 1), (b, 2, 0)]), 1);
         // Another person's, a distractor's, and one of a network that gives several persons one feature.
         assert_eq!(found(&[(a, 1, 0)], &[(a, 2, 1), (b, 1, 1)]), 0);
         assert_eq!(found(&[(a, 1, 0)], &[(a, -1, 1), (b, 1, 1)]), 0);
