@@ -58,16 +58,14 @@ impl Counter {
         }
     }
 
-    /// Removes the bar from the screen, where other messages follow before the end of this value.
-    pub fn finish(&self) {
-        self.bar.iter().for_each(ProgressBar::finish_and_clear);
-    }
+    /// Ends the count, as a drop does, where this value would outlive its activity: other messages or work follow.
+    pub fn finish(self) {}
 }
 
 /// Removes the bar from the screen; with --verbose the time is told.
 impl Drop for Counter {
     fn drop(&mut self) {
-        self.finish();
+        self.bar.iter().for_each(ProgressBar::finish_and_clear);
         detail!("{}: {:.1} s", self.what, self.started.elapsed().as_secs_f64());
     }
 }

@@ -27,6 +27,7 @@ impl Doctor {
             counted(rayon::current_num_threads(), "thread"),
             cpu::describe()
         ))?;
+        super::say(format_args!("threads: {}", cpu::threads::describe()))?;
         super::say_lines(libraries::probe())?;
         match fatbin::embedded() {
             Ok(kernels) => super::say_lines(format_args!("cuda kernels: {kernels}"))?,

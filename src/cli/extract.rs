@@ -165,8 +165,8 @@ impl Extract {
         let (device, which) = self.how.compute.choose()?;
         let mut extractor = self.how.extractor(&self.weights, &device)?;
         note!("{which}");
-        let bar = Counter::new("extracting");
         let mut extract = |to: &Path| {
+            let bar = Counter::new("extracting");
             let advance = |done, total| bar.advance(done, total);
             match &images {
                 Images::Folder(folder) => {

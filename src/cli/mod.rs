@@ -59,7 +59,8 @@ const EXIT_STATUS: &str = "Exit status: 0 success; 1 an error, told in one line;
 #[derive(Debug, Parser)]
 #[command(version, about, max_term_width = 100, after_help = EXIT_STATUS)]
 pub struct Arguments {
-    /// Number of CPU threads (default: all cores).
+    /// Number of computing threads (default: the cores that this process may use, by its CPU affinity and the quota of
+    /// its control group).
     #[arg(long, global = true, value_name = "N")]
     threads: Option<usize>,
     /// Print results, warnings and errors only: no notes and no progress.
@@ -126,13 +127,7 @@ impl Arguments {
         });
         cpu::isa::requested()?;
         if let Some(threads) = self.threads {
-            if !(1..=1024).contains(&threads) {
-                return Err(Error::Device(format!("--threads {threads}: give 1 to 1024")));
-            }
-            rayon::ThreadPoolBuilder::new()
-                .num_threads(threads)
-                .build_global()
-                .map_err(|e| Error::Device(format!("--threads {threads}: {e}")))?;
+            cpu::threads::start(threads)?;
         }
         // The command runs on a thread of the rayon pool: calls from outside the pool cost two context switches for
         // each operation, a quarter of the time of a small network's step.

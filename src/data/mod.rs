@@ -90,7 +90,7 @@ pub enum BadImages {
     Skip,
 }
 
-/// Number of threads that decode images: that of the threads that compute (`--threads`, or all cores).
+/// Number of threads that decode images: that of the threads that compute (`--threads`, or all cores that the process may use).
 pub(crate) fn decoding_threads() -> usize {
     rayon::current_num_threads()
 }

@@ -32,6 +32,9 @@ fn quiet_leaves_results_and_errors_and_verbose_adds_details() {
     for words in ["checkpoint saved after 3 iterations", "checkpoint saved after 12", "decoding: 0."] {
         assert!(verbose.contains(words), "{words}: {verbose}");
     }
+    // The time of decoding ends where training begins.
+    let place = |words: &str| verbose.find(words).unwrap();
+    assert!(place("decoding: 0.") < place("loss: softmax"), "{verbose}");
     // An error is an error.
     let error = fail(train(data(), &folder.path().join("quiet"), &[]).arg("--quiet"));
     assert!(error.contains("not empty"), "{error}");

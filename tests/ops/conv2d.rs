@@ -225,7 +225,7 @@ fn large_shapes_against_the_definition() {
 #[test]
 fn thread_count_does_not_change_a_bit() {
     let pool = |n| rayon::ThreadPoolBuilder::new().num_threads(n).build().unwrap();
-    let (one, three) = (pool(1), pool(3));
+    let (one, others) = (pool(1), [2, 3, 8].map(pool));
     for (precision, (x, filter, stride, pad)) in
         [Precision::F32, Precision::Bf16].into_iter().flat_map(|p| LARGE.map(|sizes| (p, sizes)))
     {
@@ -233,7 +233,12 @@ fn thread_count_does_not_change_a_bit() {
         let (w, [xs, ws, bias, dy]) = noisy(x, filter, conv);
         let device = Device::cpu_in(precision);
         let run = || convolve(&device, (&x, &xs), (&w, &ws), &bias, &dy, &[0.25, 0.75], conv);
-        assert!(one.install(run) == three.install(run), "x {x:?}, filter {filter:?}, {precision}");
+        let expected = one.install(run);
+        for other in &others {
+            let threads = other.current_num_threads();
+            let case = format!("x {x:?}, filter {filter:?}, {precision}");
+            assert!(other.install(run) == expected, "{case}, {threads} threads");
+        }
     }
 }
 

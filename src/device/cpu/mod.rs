@@ -11,6 +11,7 @@ pub mod isa;
 pub(crate) mod microkernel;
 mod pool;
 pub mod simd;
+pub mod threads;
 
 use isa::Isa;
 
