@@ -3,9 +3,8 @@
 //! `cargo bench --bench decode` prints images per second for two sets of JPEG files that the synthetic generator draws:
 //! 64 x 128 pixels, as in Market-1501, and 480 x 960. `benches/decode_peers.py` asks this program and other libraries in
 //! turns: with `--ask` the program prints the folder of each set, then answers each line of standard input with seconds
-//! per image, of the thread's CPU time: `decode FOLDER` (from bytes in memory to pixels), `before FOLDER` (the same by the
-//! crate `image`, as `bcreid` did before), `resize FOLDER` (decoded pixels to 256 x 128) or `read FOLDER` (from the file
-//! to 256 x 128).
+//! per image, of the thread's CPU time: `decode FOLDER` (from bytes in memory to pixels), `resize FOLDER` (decoded pixels
+//! to 256 x 128) or `read FOLDER` (from the file to 256 x 128).
 
 use bcreid::autograd::StepValues;
 use bcreid::data::decode::{self, Rgb};
@@ -16,9 +15,7 @@ use bcreid::data::{
     CacheOptions, Classes, Dataset, ImageCache, ImageInput, Loader, LoaderOptions, SamplerKind,
 };
 use bcreid::device::Device;
-use image::codecs::jpeg::JpegDecoder;
-use image::{DynamicImage, ImageDecoder};
-use std::io::{BufRead, Cursor, Write};
+use std::io::{BufRead, Write};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Instant;
@@ -57,13 +54,6 @@ fn timed<T>(images: &[T], mut work: impl FnMut(&T)) -> f64 {
     (now() - start) / images.len() as f64
 }
 
-/// The pixels as `bcreid` decoded them before: the decoder of the crate `image`, which reads the headers three times.
-fn decoded_by_image(bytes: &[u8]) -> Vec<u8> {
-    let mut decoder = JpegDecoder::new(Cursor::new(bytes)).expect("headers");
-    decoder.orientation().expect("an orientation");
-    DynamicImage::from_decoder(decoder).expect("a picture").into_rgb8().into_raw()
-}
-
 /// The answer to a question: seconds per image.
 fn answer(task: &str, folder: &Path) -> f64 {
     let paths = paths(folder);
@@ -74,7 +64,6 @@ fn answer(task: &str, folder: &Path) -> f64 {
         "decode" => {
             timed(&files(), |bytes| assert!(!decode::decode(bytes).expect("a picture").pixels.is_empty()))
         }
-        "before" => timed(&files(), |bytes| assert!(!decoded_by_image(bytes).is_empty())),
         "resize" => {
             let decoded: Vec<Rgb> =
                 files().iter().map(|bytes| decode::decode(bytes).expect("a picture")).collect();
@@ -84,7 +73,7 @@ fn answer(task: &str, folder: &Path) -> f64 {
             let picture = decode::read(path).expect("a picture");
             resizer.resize(&picture, HEIGHT, WIDTH, &mut out);
         }),
-        other => panic!("unknown question {other}: decode, before, resize or read"),
+        other => panic!("unknown question {other}: decode, resize or read"),
     }
 }
 
@@ -141,13 +130,10 @@ fn main() {
     let one = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("one thread");
     one.install(|| {
         println!("images per second on one thread, median of {ROUNDS}");
-        println!(
-            "{:<12} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}",
-            "", "decode", "before", "resize", "read", "cache", "batches"
-        );
+        println!("{:<12} {:>9} {:>9} {:>9} {:>9} {:>9}", "", "decode", "resize", "read", "cache", "batches");
         for (name, set) in &sets {
             print!("{name:<12}");
-            for task in ["decode", "before", "resize", "read"] {
+            for task in ["decode", "resize", "read"] {
                 let seconds = median((0..ROUNDS).map(|_| answer(task, set)).collect());
                 print!(" {:>9.0}", 1.0 / seconds);
             }

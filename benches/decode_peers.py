@@ -136,8 +136,6 @@ def compare(name, folder, ours, others, rounds):
                 }[task]
                 if work is not None:
                     ratios.setdefault((task, peer), []).append(own / seconds(work, items))
-            if task == "decode":
-                ratios.setdefault((task, "the crate image"), []).append(own / ours.ask("before", folder))
     print(f"{name}, {len(paths)} files: ours / peer, median of {rounds} (lowest, highest)")
     for (task, peer), values in sorted(ratios.items()):
         low, high = min(values), max(values)

@@ -1,12 +1,10 @@
-//! JPEG files (ITU-T T.81): a check of the markers, then the decoder that the `image` crate uses too. It is called without
-//! that crate, which reads the headers of a file three times.
+//! JPEG files (ITU-T T.81): a check of the markers, then the decoder of the `image` crate.
 
 use super::{Rgb, Size, damaged, memory};
+use image::codecs::jpeg::JpegDecoder;
 use image::metadata::Orientation;
-use zune_jpeg::JpegDecoder;
-use zune_jpeg::zune_core::bytestream::ZCursor;
-use zune_jpeg::zune_core::colorspace::ColorSpace;
-use zune_jpeg::zune_core::options::DecoderOptions;
+use image::{DynamicImage, ImageDecoder};
+use std::io::Cursor;
 
 /// Side of the largest minimum coded unit: sampling factors of up to 4 times blocks of 8 pixels.
 const UNIT: u64 = 32;
@@ -17,32 +15,18 @@ pub fn decode(bytes: &[u8]) -> Result<(Rgb, memory::Reserved), String> {
     if !layout.has_end {
         return Err("cut short: the JPEG data has no end; copy the file again".into());
     }
-    // The limits on sides and memory are those of this module.
-    let options =
-        DecoderOptions::default().set_strict_mode(false).set_max_width(usize::MAX).set_max_height(usize::MAX);
-    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
-    decoder.decode_headers().map_err(damaged)?;
-    let (width, height) = decoder.dimensions().expect("the headers are read");
-    let size = Size::new(side(width), side(height))?;
+    let mut decoder = JpegDecoder::new(Cursor::new(bytes)).map_err(damaged)?;
+    let (width, height) = decoder.dimensions();
+    let size = Size::new(width, height)?;
     // Damaged EXIF data says nothing about the orientation.
-    let orientation = decoder.exif().and_then(|exif| Orientation::from_exif_chunk(exif));
-    let orientation = orientation.unwrap_or(Orientation::NoTransforms);
-    let needed = layout.bytes_needed(size.width, size.height) + 2 * bytes.len() as u64;
-    let reserved = size.reserve(needed, orientation)?;
-    let is_grey = decoder.input_colorspace() == Some(ColorSpace::Luma);
-    let colours = if is_grey { ColorSpace::Luma } else { ColorSpace::RGB };
-    decoder.set_options(options.jpeg_set_out_colorspace(colours));
-    let mut pixels = vec![0; width * height * colours.num_components()];
-    decoder.decode_into(&mut pixels).map_err(damaged)?;
-    if is_grey {
-        pixels = pixels.into_iter().flat_map(|v| [v; 3]).collect();
-    }
+    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    let reserved = size.reserve(layout.bytes_needed(width, height) + 2 * bytes.len() as u64, orientation)?;
+    let pixels = match DynamicImage::from_decoder(decoder).map_err(damaged)? {
+        DynamicImage::ImageRgb8(image) => image.into_raw(),
+        DynamicImage::ImageLuma8(image) => image.into_raw().into_iter().flat_map(|v| [v; 3]).collect(),
+        other => other.into_rgb8().into_raw(),
+    };
     Ok((size.image(pixels, orientation), reserved))
-}
-
-/// A side as [`Size`] takes it, which refuses what does not fit.
-fn side(pixels: usize) -> u32 {
-    u32::try_from(pixels).unwrap_or(u32::MAX)
 }
 
 /// The layout of a file by its markers (annex B).
@@ -98,8 +82,7 @@ impl Layout {
                     }
                     _ => return layout,
                 },
-                // Compressed data: on to the next byte that can begin a marker.
-                _ => at += 1 + bytes[at + 1..].iter().position(|&byte| byte == 0xFF).unwrap_or(bytes.len()),
+                _ => at += 1,
             }
         }
         layout
