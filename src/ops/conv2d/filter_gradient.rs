@@ -18,6 +18,9 @@ use std::ops::Range;
 
 /// Pixels of a block: a packed panel (16 KiB) stays in the first-level cache.
 const BLOCK: usize = 256;
+/// Elements between the packed groups of rows: a pixel is written to all groups, and groups that begin a multiple of 4 KiB
+/// apart would share one set of the first-level cache.
+const SPREAD: usize = COLS;
 /// The most rows packed together: for a block of pixels they take 192 KiB.
 const ROWS_TOGETHER: usize = 192;
 /// The fewest panels of a group, so that the cost of packing rows is amortised.
@@ -157,19 +160,20 @@ fn task<const R: usize, const P: usize>(
 ) {
     let TaskRanges { pixels, rows, panels } = ranges;
     let height = rows.len().next_multiple_of(R);
-    let mut scratch = Tensor::scratch(device, [BLOCK * (height + P * COLS)]);
-    let (packed_dy, packed_x) = scratch.f32_mut().split_at_mut(BLOCK * height);
+    let of_rows = BLOCK * R + SPREAD;
+    let mut scratch = Tensor::scratch(device, [height / R * of_rows + P * BLOCK * COLS]);
+    let (packed_dy, packed_x) = scratch.f32_mut().split_at_mut(height / R * of_rows);
     // ANCHOR: blocks
     for first in pixels.clone().step_by(BLOCK) {
         let block = first..pixels.end.min(first + BLOCK);
         let start = if first == pixels.start { Start::Zero } else { Start::Add };
-        pack_rows::<R>(dy, g.k, &block, rows, packed_dy);
+        pack_rows::<R>(dy, g.k, &block, rows, of_rows, packed_dy);
         for (group, sums) in panels.clone().step_by(P).zip(sums.chunks_mut(P * of_panel)) {
             for (p, packed_x) in packed_x.chunks_exact_mut(BLOCK * COLS).enumerate() {
                 pack_panel(g, x, &block, group + p, packed_x);
             }
             let b = std::array::from_fn(|p| &packed_x[p * BLOCK * COLS..][..block.len() * COLS]);
-            for (i, a) in packed_dy.chunks_exact(block.len() * R).take(height / R).enumerate() {
+            for (i, a) in packed_dy.chunks_exact(of_rows).enumerate() {
                 let k_segment = std::array::from_fn(|i| &a[i..]);
                 let k_segments = std::slice::from_ref(&k_segment);
                 let a = Depth { k_segments, first: 0, count: block.len(), step: R };
@@ -181,16 +185,18 @@ fn task<const R: usize, const P: usize>(
     // ANCHOR_END: blocks
 }
 
-/// Packs rows of the product (columns of dy) in groups of R, pixel by pixel.
+/// Packs rows of the product (columns of dy) in groups of R, pixel by pixel; a group begins `of_rows` elements after the
+/// one before.
 fn pack_rows<const R: usize>(
     dy: &[impl Real],
     k: usize,
     block: &Range<usize>,
     rows: &Range<usize>,
+    of_rows: usize,
     to: &mut [f32],
 ) {
     let dy = &dy[block.start * k..block.end * k];
-    for (row, to) in rows.clone().step_by(R).zip(to.chunks_exact_mut(block.len() * R)) {
+    for (row, to) in rows.clone().step_by(R).zip(to.chunks_exact_mut(of_rows)) {
         let count = R.min(rows.end - row);
         let pixels = dy.chunks_exact(k).zip(to.chunks_exact_mut(R));
         if count == R {
