@@ -294,7 +294,9 @@ impl Standing {
     // ANCHOR: ranks
     /// Ranks of the matches among the images that are not dropped, from 1 upwards and in ascending order.
     fn ranks(&self) -> Vec<usize> {
-        let order = |a: &&Known, b: &&Known| a.distance.total_cmp(&b.distance).then(a.index.cmp(&b.index));
+        // Plus 0 makes one zero of both.
+        let near = |known: &Known| known.distance + 0.0;
+        let order = |a: &&Known, b: &&Known| near(a).total_cmp(&near(b)).then(a.index.cmp(&b.index));
         let mut nearest_first: Vec<&Known> = self.0.iter().collect();
         nearest_first.sort_unstable_by(order);
         let (mut ranks, mut dropped) = (Vec::with_capacity(nearest_first.len()), 0);
