@@ -32,7 +32,9 @@ fn two_signals_at_once_are_one_wish() {
     // Two of one kind could become one on the way.
     let twice = format!("kill -INT {0}; kill -TERM {0}", child.id());
     assert!(Command::new("sh").args(["-c", &twice]).status().unwrap().success());
-    assert_eq!(child.wait().unwrap().code(), Some(130));
+    // Two threads may take one each, so either can be the first.
+    let code = child.wait().unwrap().code();
+    assert!([Some(130), Some(143)].contains(&code), "{code:?}");
     let checkpoint = out.join("checkpoints").join(format!("step_{:010}.safetensors", lines(&out)));
     assert!(checkpoint.is_file(), "{} is missing", checkpoint.display());
 }
