@@ -8,39 +8,14 @@ use bcreid::autograd::{Params, StepValues, Tape};
 use bcreid::device::Device;
 use bcreid::ops::conv2d::{Conv, conv2d};
 use bcreid::tensor::Tensor;
+use layers::{BATCH, LAYERS};
 use std::io::{BufRead, Write};
 use std::time::Instant;
 
-const BATCH: usize = 16;
-const TIMES: usize = 5;
+#[path = "common/layers.rs"]
+mod layers;
 
-/// Height and width of the input, input and output channels, filter size, stride; and the number of such convolutions
-/// in the network (stride 2 on the 3 x 3, as in torchvision).
-const SHAPES: [([usize; 6], usize); 23] = [
-    ([256, 128, 3, 64, 7, 2], 1),
-    ([64, 32, 64, 64, 1, 1], 1),
-    ([64, 32, 64, 64, 3, 1], 3),
-    ([64, 32, 64, 256, 1, 1], 4),
-    ([64, 32, 256, 64, 1, 1], 2),
-    ([64, 32, 256, 128, 1, 1], 1),
-    ([64, 32, 128, 128, 3, 2], 1),
-    ([32, 16, 128, 512, 1, 1], 4),
-    ([64, 32, 256, 512, 1, 2], 1),
-    ([32, 16, 512, 128, 1, 1], 3),
-    ([32, 16, 128, 128, 3, 1], 3),
-    ([32, 16, 512, 256, 1, 1], 1),
-    ([32, 16, 256, 256, 3, 2], 1),
-    ([16, 8, 256, 1024, 1, 1], 6),
-    ([32, 16, 512, 1024, 1, 2], 1),
-    ([16, 8, 1024, 256, 1, 1], 5),
-    ([16, 8, 256, 256, 3, 1], 5),
-    ([16, 8, 1024, 512, 1, 1], 1),
-    ([16, 8, 512, 512, 3, 2], 1),
-    ([8, 4, 512, 2048, 1, 1], 3),
-    ([16, 8, 1024, 2048, 1, 2], 1),
-    ([8, 4, 2048, 512, 1, 1], 2),
-    ([8, 4, 512, 512, 3, 1], 2),
-];
+const TIMES: usize = 5;
 
 /// Best times of fprop, dgrad and wgrad in milliseconds.
 fn time(device: &Device, [h, w, c, k, r, stride]: [usize; 6]) -> [f64; 3] {
@@ -92,7 +67,7 @@ fn main() {
         "H W C K R stride", "GFLOP", "fprop ms, GFLOP/s", "dgrad", "wgrad"
     );
     let mut totals = [0.0; 3];
-    for (shape, count) in SHAPES {
+    for (shape, count) in LAYERS {
         let [h, w, c, k, r, stride] = shape;
         let flops = 2.0 * (BATCH * h * w / stride / stride * c * k * r * r) as f64 / 1e9;
         let best = time(&device, shape);

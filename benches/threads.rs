@@ -18,39 +18,14 @@ use bcreid::optim::Optimizer;
 use bcreid::tensor::Tensor;
 use bcreid::train::schedule::{self, Scheduled};
 use bcreid::train::step::{optimizer, step};
+use layers::{BATCH, LAYERS};
 
-const BATCH: usize = 16;
+#[path = "common/layers.rs"]
+mod layers;
+
 const CLASSES: usize = 751;
 const ROUNDS: usize = 3;
 const THREADS: [usize; 7] = [1, 2, 4, 8, 16, 32, 64];
-
-/// Height and width of the input, input and output channels, filter size, stride; and the number of such convolutions
-/// (as in `benches/conv2d.rs`).
-const SHAPES: [([usize; 6], usize); 23] = [
-    ([256, 128, 3, 64, 7, 2], 1),
-    ([64, 32, 64, 64, 1, 1], 1),
-    ([64, 32, 64, 64, 3, 1], 3),
-    ([64, 32, 64, 256, 1, 1], 4),
-    ([64, 32, 256, 64, 1, 1], 2),
-    ([64, 32, 256, 128, 1, 1], 1),
-    ([64, 32, 128, 128, 3, 2], 1),
-    ([32, 16, 128, 512, 1, 1], 4),
-    ([64, 32, 256, 512, 1, 2], 1),
-    ([32, 16, 512, 128, 1, 1], 3),
-    ([32, 16, 128, 128, 3, 1], 3),
-    ([32, 16, 512, 256, 1, 1], 1),
-    ([32, 16, 256, 256, 3, 2], 1),
-    ([16, 8, 256, 1024, 1, 1], 6),
-    ([32, 16, 512, 1024, 1, 2], 1),
-    ([16, 8, 1024, 256, 1, 1], 5),
-    ([16, 8, 256, 256, 3, 1], 5),
-    ([16, 8, 1024, 512, 1, 1], 1),
-    ([16, 8, 512, 512, 3, 2], 1),
-    ([8, 4, 512, 2048, 1, 1], 3),
-    ([16, 8, 1024, 2048, 1, 2], 1),
-    ([8, 4, 2048, 512, 1, 1], 2),
-    ([8, 4, 512, 512, 3, 1], 2),
-];
 
 const IMPLICIT: &str = include_str!("../src/ops/conv2d/implicit_gemm.rs");
 const FILTERS: &str = include_str!("../src/ops/conv2d/filter_gradient.rs");
@@ -230,7 +205,7 @@ fn main() {
     );
     // The maps behind each convolution, which batch normalisation passes over.
     let mut maps = Vec::new();
-    for (shape, count) in SHAPES {
+    for (shape, count) in LAYERS {
         let [h, w, _, k, filter, stride] = shape;
         let tasks = tasks(shape);
         println!("{:<32} {:>6} {:>6} {:>6}", format!("{shape:?} x {count}"), tasks[0], tasks[1], tasks[2]);

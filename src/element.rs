@@ -159,8 +159,10 @@ impl GradMode {
     #[inline(always)]
     pub fn store<E: Real>(self, to: &mut [E], values: impl IntoIterator<Item = f32>) {
         match self {
-            GradMode::Overwrite => to.iter_mut().zip(values).for_each(|(t, v)| *t = E::round(v)),
-            GradMode::Accumulate => to.iter_mut().zip(values).for_each(|(t, v)| *t = E::round(t.widen() + v)),
+            GradMode::Overwrite => to.iter_mut().zip(values).for_each(|(t, v)| *t = E::narrow(v)),
+            GradMode::Accumulate => {
+                to.iter_mut().zip(values).for_each(|(t, v)| *t = E::narrow(t.widen() + v))
+            }
         }
     }
     // ANCHOR_END: store

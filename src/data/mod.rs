@@ -90,7 +90,7 @@ pub enum BadImages {
     Skip,
 }
 
-/// Number of threads that decode images: that of the threads that compute (`--threads`, or all cores that the process may use).
+/// Number of threads that decode images: as many as compute (`--threads`, or all cores that the process may use).
 pub(crate) fn decoding_threads() -> usize {
     rayon::current_num_threads()
 }

@@ -22,8 +22,9 @@ pub trait Real: Pod + Send + Sync + sealed::Sealed {
     /// The value in f32; exact.
     fn widen(self) -> f32;
 
-    /// The value rounded to this type: to nearest, ties to even. NaN stays NaN.
-    fn round(value: f32) -> Self;
+    /// The value rounded to this type: to nearest, ties to even. NaN stays NaN. It is not named `round`: where a loop is
+    /// written for f32 itself, `f32::round` would be called, which rounds to whole numbers.
+    fn narrow(value: f32) -> Self;
 
     /// The elements themselves, if they are f32.
     #[doc(hidden)]
@@ -43,7 +44,7 @@ impl Real for f32 {
     }
 
     #[inline(always)]
-    fn round(value: f32) -> f32 {
+    fn narrow(value: f32) -> f32 {
         value
     }
 
@@ -64,17 +65,17 @@ impl Real for bf16 {
         f32::from_bits(u32::from(self.to_bits()) << 16)
     }
 
-    // ANCHOR: round
+    // ANCHOR: narrow
     /// As `bf16::from_f32`, without a branch, so that a loop over it is vectorised.
     #[inline(always)]
-    fn round(value: f32) -> bf16 {
+    fn narrow(value: f32) -> bf16 {
         let bits = value.to_bits();
         let nearest = bits.wrapping_add(0x7fff + (bits >> 16 & 1)) >> 16;
         // Rounding could carry the payload of a NaN over into an infinity.
         let quiet = bits >> 16 | 0x40;
         bf16::from_bits(if value.is_nan() { quiet } else { nearest } as u16)
     }
-    // ANCHOR_END: round
+    // ANCHOR_END: narrow
 
     fn as_f32(_: &[bf16]) -> Option<&[f32]> {
         None
@@ -134,7 +135,7 @@ mod tests {
             .flat_map(|high| [0, 1, 0x7fff, 0x8000, 0x8001, 0xffff].map(|low| u32::from(high) << 16 | low))
         {
             let value = f32::from_bits(bits);
-            let (ours, theirs) = (bf16::round(value), bf16::from_f32(value));
+            let (ours, theirs) = (bf16::narrow(value), bf16::from_f32(value));
             assert_eq!(ours.to_bits(), theirs.to_bits(), "{bits:#x}");
             assert_eq!(ours.widen().to_bits(), theirs.to_f32().to_bits(), "{bits:#x}");
         }

@@ -374,6 +374,16 @@ mod tests {
         }
     }
 
+    /// A distance of -0 ties with one of 0: the order of the gallery decides.
+    #[test]
+    fn both_zeros_are_one_distance() {
+        for dropped in [true, false] {
+            let known = [(0, true), (1, !dropped)];
+            let expected = if dropped { vec![1] } else { vec![1, 2] };
+            assert_eq!(counted(&[0.0, -0.0, 1.0], &[0, 1, 2], &known, 2), expected);
+        }
+    }
+
     /// An image without a distance (NaN) comes before no other, by both ways of counting.
     #[test]
     fn an_image_of_nan_comes_before_no_match() {

@@ -56,7 +56,7 @@ mod cpu {
             y.par_chunks_mut(CHUNK).zip(inputs).for_each(|(y, (a, b))| {
                 y.iter_mut()
                     .zip(a.iter().zip(b))
-                    .for_each(|(y, (a, b))| *y = E::round(a.widen() + b.widen()));
+                    .for_each(|(y, (a, b))| *y = E::narrow(a.widen() + b.widen()));
             });
         }
         with_real!(a, E => run::<E>(a.reals(), b.reals(), y.reals_mut()));

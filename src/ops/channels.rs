@@ -173,7 +173,7 @@ mod cpu {
     pub fn spread(from: &Tensor, to: &mut Tensor, first: usize) {
         let width = from.shape().last();
         with_real!(from, E => rows::<E>(from, to).for_each(|(to, from)| {
-            to.fill(E::round(0.0));
+            to.fill(E::narrow(0.0));
             to[first..][..width].copy_from_slice(from);
         }));
     }

@@ -20,8 +20,10 @@ mod cudnn;
 mod filter_gradient;
 mod finish;
 mod implicit_gemm;
+mod indirect_product;
 mod merged_taps;
 mod packed;
+mod source_part;
 mod transforms;
 mod winograd;
 

@@ -153,7 +153,7 @@ mod cpu {
                 }
                 for (y, x) in y.chunks_exact_mut(c).zip(x.chunks_exact(c)) {
                     for (k, (y, x)) in y.iter_mut().zip(x).enumerate() {
-                        *y = E::round((x.widen() - means[k]) * (gamma[k] * factors[k]) + beta[k]);
+                        *y = E::narrow((x.widen() - means[k]) * (gamma[k] * factors[k]) + beta[k]);
                     }
                 }
             },

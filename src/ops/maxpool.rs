@@ -230,7 +230,7 @@ mod cpu {
                     }
                 }
             }
-            y[c..c + L].copy_from_slice(&best.map(E::round));
+            y[c..c + L].copy_from_slice(&best.map(E::narrow));
             if SAVE {
                 places[c..c + L].copy_from_slice(&place.map(|p| p as u8));
             }

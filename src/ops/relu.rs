@@ -77,7 +77,7 @@ mod cpu {
         // Memory is f32 or bf16; the comparison is in f32.
         fn run<E: Real>(x: &[E], y: &mut [E]) {
             y.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).for_each(|(y, x)| {
-                y.iter_mut().zip(x).for_each(|(y, x)| *y = E::round(rectified(x.widen())));
+                y.iter_mut().zip(x).for_each(|(y, x)| *y = E::narrow(rectified(x.widen())));
             });
         }
         with_real!(x, E => run::<E>(x.reals(), y.reals_mut()));
@@ -87,7 +87,7 @@ mod cpu {
     pub fn forward_in_place(x: &mut Tensor) {
         fn run<E: Real>(x: &mut [E]) {
             let chunks = x.par_chunks_mut(CHUNK);
-            chunks.for_each(|x| x.iter_mut().for_each(|x| *x = E::round(rectified(x.widen()))));
+            chunks.for_each(|x| x.iter_mut().for_each(|x| *x = E::narrow(rectified(x.widen()))));
         }
         with_real!(x, E => run::<E>(x.reals_mut()));
     }
@@ -98,7 +98,7 @@ mod cpu {
             dy.par_chunks_mut(CHUNK).zip(y.par_chunks(CHUNK)).for_each(|(dy, y)| {
                 dy.iter_mut()
                     .zip(y)
-                    .for_each(|(dy, y)| *dy = if y.widen() <= 0.0 { E::round(0.0) } else { *dy });
+                    .for_each(|(dy, y)| *dy = if y.widen() <= 0.0 { E::narrow(0.0) } else { *dy });
             });
         }
         with_real!(dy, E => run::<E>(y.reals(), dy.reals_mut()));

@@ -4,6 +4,7 @@
 //! Book: [chapter 2](../../../../docs/book/src/02-memory.md).
 
 mod argument;
+mod convert;
 pub mod philox;
 mod store;
 mod transfer;
@@ -13,11 +14,9 @@ pub use transfer::Download;
 use crate::Result;
 use crate::device::Device;
 use crate::device::cpu::CpuBuffer;
-use crate::device::cpu::simd::vectorized;
-use crate::device::cuda::{self, CudaBuffer, CudaDevice, In, kernels};
-use crate::element::{DType, Real, Shape, with_real};
+use crate::device::cuda::{self, CudaBuffer, CudaDevice, In};
+use crate::element::{DType, Real, Shape};
 use bytemuck::Pod;
-use rayon::prelude::*;
 use std::sync::Arc;
 
 /// A dense array on a device: shape, element type and a shared buffer.
@@ -150,36 +149,6 @@ impl Tensor {
     #[track_caller]
     pub fn from_f32(device: &Device, shape: impl Into<Shape>, values: &[f32]) -> Result<Self> {
         Self::from_host(device, shape, DType::F32, values)
-    }
-
-    /// Allocates a tensor of activations, in the type that the device has for them, and copies `values` to it.
-    ///
-    /// ```
-    /// use bcreid::device::{Device, Precision};
-    /// use bcreid::element::DType;
-    /// use bcreid::tensor::Tensor;
-    ///
-    /// # fn main() -> bcreid::Result<()> {
-    /// let x = Tensor::activations(&Device::cpu_in(Precision::Bf16), [2], &[1.0, 1.001])?;
-    /// assert_eq!((x.dtype(), x.to_host_f32()?), (DType::BF16, vec![1.0, 1.0]));
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    /// As [`Tensor::empty`].
-    ///
-    /// # Panics
-    /// If `values` does not have as many elements as `shape`.
-    #[track_caller]
-    pub fn activations(device: &Device, shape: impl Into<Shape>, values: &[f32]) -> Result<Self> {
-        let exact = Self::from_f32(device, shape, values)?;
-        if device.activations() == DType::F32 {
-            return Ok(exact);
-        }
-        let mut rounded = Self::empty(device, exact.shape, device.activations())?;
-        rounded.convert_from(&exact)?;
-        Ok(rounded)
     }
 
     /// Allocates an i32 tensor (labels, indices) and copies `values` to it from host memory.
@@ -347,42 +316,6 @@ impl Tensor {
         Ok(())
     }
 
-    /// Casts the elements of `from`, a tensor with the same number of elements, of the other floating-point type, or on the
-    /// CPU also of the same. f32 to bf16 rounds to nearest, bf16 to f32 is exact.
-    ///
-    /// # Errors
-    /// A device error.
-    ///
-    /// # Panics
-    /// If a type is neither f32 nor bf16, the sizes differ, or this buffer is shared.
-    pub fn convert_from(&mut self, from: &Tensor) -> Result<()> {
-        assert_eq!(self.shape.len(), from.shape.len(), "a conversion of another size");
-        match from.gpu() {
-            Some(gpu) => {
-                let n = from.shape.len();
-                gpu.launch(gpu.flat(n, 8), kernels::Cast { x: from.into(), y: self.into(), n })
-            }
-            None => {
-                with_real!(from, F => with_real!(self, T => convert::<F, T>(from.reals(), self.reals_mut())));
-                Ok(())
-            }
-        }
-    }
-
-    /// This f32 tensor of the CPU in the type of the device's activations. Works on this thread alone: the threads of a
-    /// loader run beside a step.
-    ///
-    /// # Errors
-    /// As [`Tensor::empty`].
-    pub(crate) fn into_activations(self, device: &Device) -> Result<Self> {
-        if device.activations() == self.dtype {
-            return Ok(self);
-        }
-        let mut narrow = Self::empty(device, self.shape, device.activations())?;
-        with_real!(narrow, E => convert_chunk::<f32, E>(self.f32(), narrow.reals_mut()));
-        Ok(narrow)
-    }
-
     /// A view of the part from byte `begin` on, as a separate tensor. The view shares the memory but not the handle, so
     /// [`Tensor::is_unique`] does not see the sharing: the creator of parts must order their writes.
     ///
@@ -470,20 +403,6 @@ impl Tensor {
             Storage::Cuda(_) => panic!("a GPU tensor is passed to a CPU loop"),
         }
     }
-}
-
-/// Rounds each element to the other type.
-fn convert<F: Real, T: Real>(from: &[F], to: &mut [T]) {
-    /// Elements a thread takes at a time: 64 KiB of f32.
-    const CHUNK: usize = 16 * 1024;
-    to.par_chunks_mut(CHUNK).zip(from.par_chunks(CHUNK)).for_each(|(to, from)| convert_chunk(from, to));
-}
-
-fn convert_chunk<F: Real, T: Real>(from: &[F], to: &mut [T]) {
-    vectorized(
-        #[inline(always)]
-        || to.iter_mut().zip(from).for_each(|(to, from)| *to = T::round(from.widen())),
-    );
 }
 
 // ANCHOR: unique

@@ -41,5 +41,6 @@ mod sections;
 mod sgd;
 mod softmax_cross_entropy;
 mod triplet;
+mod types;
 mod unlabelled;
 mod verification;

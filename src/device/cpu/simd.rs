@@ -37,10 +37,10 @@ impl Lanes {
     #[inline(always)]
     pub fn store<E: Real>(self, to: &mut [E], at: usize, count: usize) {
         if count == LANES {
-            to[at..at + LANES].copy_from_slice(&self.0.map(E::round));
+            to[at..at + LANES].copy_from_slice(&self.0.map(E::narrow));
         } else {
             for (to, lane) in to[at..at + count].iter_mut().zip(self.0) {
-                *to = E::round(lane);
+                *to = E::narrow(lane);
             }
         }
     }
@@ -86,6 +86,14 @@ impl Mul<f32> for Lanes {
     fn mul(self, factor: f32) -> Lanes {
         self.with(self, |a, _| a * factor)
     }
+}
+
+/// Rounds each element of `from` to the type of `to`; the lengths are equal.
+pub fn convert<F: Real, T: Real>(from: &[F], to: &mut [T]) {
+    vectorized(
+        #[inline(always)]
+        || to.iter_mut().zip(from).for_each(|(to, from)| *to = T::narrow(from.widen())),
+    );
 }
 
 /// Runs `work`, compiled for the widest instruction set of the machine ([`isa`]). Only inlined code is compiled so: mark

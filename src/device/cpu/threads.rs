@@ -50,11 +50,11 @@ pub fn describe() -> String {
 /// Cores of the machine and of this process.
 #[derive(Clone, Copy, Debug)]
 struct Cores {
-    /// Those that the process may use: within its affinity and the quota of its control group.
+    /// The cores that the process may use, by its affinity and the quota of its control group.
     usable: usize,
-    /// Those of its affinity, where the system tells them.
+    /// The cores of its affinity; none if the system does not report them.
     allowed: Option<usize>,
-    /// Those of the machine, where the system tells them.
+    /// The cores of the machine; none if the system does not report them.
     online: Option<usize>,
 }
 

@@ -190,7 +190,7 @@ fn normalise<E: Real>(
     fn row<E: Real, R: Real>(y: &mut [E], k: &Affine<'_>, residual: &[R], finish: impl Fn(f32, f32) -> f32) {
         let channels = k.mean.iter().zip(k.scale).zip(k.shift);
         for ((y, r), ((mean, scale), shift)) in y.iter_mut().zip(residual).zip(channels) {
-            *y = E::round(finish((y.widen() - mean) * scale + shift, r.widen()));
+            *y = E::narrow(finish((y.widen() - mean) * scale + shift, r.widen()));
         }
     }
     let k = Affine::of(affine.f32());
@@ -242,7 +242,7 @@ impl<E: Real> Addends<2> for MaskedGradient<'_, E> {
         };
         if self.mask_dy {
             // A masked bf16 is 0 or the number itself: nothing is rounded.
-            self.dy[at..at + L].copy_from_slice(&g.map(E::round));
+            self.dy[at..at + L].copy_from_slice(&g.map(E::narrow));
         }
         [g, std::array::from_fn(|l| g[l] * distance[l])]
     }
@@ -329,11 +329,11 @@ fn batch_dx<E: Real>(
             for i in 0..c {
                 let x = row[i].widen();
                 let y = (x - mean[i]) * scale[i] + shift[i];
-                row[i] = E::round(linear(i, x, pass(dy[i].widen(), y)));
+                row[i] = E::narrow(linear(i, x, pass(dy[i].widen(), y)));
             }
         } else {
             for i in 0..c {
-                row[i] = E::round(linear(i, row[i].widen(), dy[i].widen()));
+                row[i] = E::narrow(linear(i, row[i].widen(), dy[i].widen()));
             }
         }
     });
@@ -348,10 +348,10 @@ fn frozen_dx<E: Real>(dx: &mut [E], dy: Option<&[E]>, affine: &[f32], mask: Mask
         Mask::Output(y) => for_rows(dx, dy, c, |at, row| {
             let pairs = y[at..at + c].iter().zip(scale);
             let values = row.iter_mut().zip(pairs);
-            values.for_each(|(g, (y, k))| *g = E::round(pass(g.widen() * k, y.widen())));
+            values.for_each(|(g, (y, k))| *g = E::narrow(pass(g.widen() * k, y.widen())));
         }),
         _ => for_rows(dx, dy, c, |_, row| {
-            row.iter_mut().zip(scale).for_each(|(g, k)| *g = E::round(g.widen() * k));
+            row.iter_mut().zip(scale).for_each(|(g, k)| *g = E::narrow(g.widen() * k));
         }),
     }
 }
@@ -359,6 +359,6 @@ fn frozen_dx<E: Real>(dx: &mut [E], dy: Option<&[E]>, affine: &[f32], mask: Mask
 /// Masks dy by the saved output, in place.
 fn mask_in_place<E: Real>(dy: &mut [E], y: &[E]) {
     dy.par_chunks_mut(CHUNK).zip(y.par_chunks(CHUNK)).for_each(|(dy, y)| {
-        dy.iter_mut().zip(y).for_each(|(dy, y)| *dy = E::round(pass(dy.widen(), y.widen())));
+        dy.iter_mut().zip(y).for_each(|(dy, y)| *dy = E::narrow(pass(dy.widen(), y.widen())));
     });
 }

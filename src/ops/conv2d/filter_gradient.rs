@@ -200,12 +200,10 @@ fn pack_rows<const R: usize>(
         let count = R.min(rows.end - row);
         let pixels = dy.chunks_exact(k).zip(to.chunks_exact_mut(R));
         if count == R {
-            pixels.for_each(|(dy, to)| {
-                to.iter_mut().zip(&dy[row..row + R]).for_each(|(to, dy)| *to = dy.widen());
-            });
+            pixels.for_each(|(dy, to)| widen_few(&dy[row..], to, R));
         } else {
             pixels.for_each(|(dy, to)| {
-                to.iter_mut().zip(&dy[row..row + count]).for_each(|(to, dy)| *to = dy.widen());
+                widen_few(&dy[row..], to, count);
                 to[count..].fill(0.0);
             });
         }
@@ -226,7 +224,6 @@ fn pack_panel<E: Real>(g: &Geometry, x: Input<'_, E>, block: &Range<usize>, pane
         let (tap, channel) = (column / g.c, column % g.c);
         let count = (g.c - channel).min(columns.end - column);
         let to = &mut to[column - columns.start..];
-        // A constant count becomes whole vector registers.
         if count == COLS {
             pack_tap(g, x, block, tap, channel, to, |to, from| widen_few(from, to, COLS));
         } else {
@@ -236,7 +233,7 @@ fn pack_panel<E: Real>(g: &Geometry, x: Input<'_, E>, block: &Range<usize>, pane
     }
 }
 
-/// Copies the first `count` values in f32.
+/// Copies the first `count` values in f32, inlined: a constant count becomes whole vector registers.
 #[inline(always)]
 fn widen_few<E: Real>(from: &[E], to: &mut [f32], count: usize) {
     to[..count].iter_mut().zip(&from[..count]).for_each(|(to, from)| *to = from.widen());
@@ -259,7 +256,7 @@ fn pack_tap<E: Real>(
     // The pixels of an output row whose tap lies inside the image's width.
     let first = g.pad.saturating_sub(left).div_ceil(g.stride).min(q);
     let last = (width + g.pad).saturating_sub(left).div_ceil(g.stride).clamp(first, q);
-    let blank = [E::round(0.0); COLS];
+    let blank = [E::narrow(0.0); COLS];
     let mut pixel = block.start;
     while pixel < block.end {
         let (n, i, j) = (pixel / (p * q), pixel / q % p, pixel % q);

@@ -5,7 +5,7 @@
 //! Book: [chapter 7](../../../../../../docs/book/src/07-convolution.md).
 
 use crate::device::Device;
-use crate::device::cpu::simd::vectorized;
+use crate::device::cpu::simd::{convert, vectorized};
 use crate::element::{GradMode, Real};
 use crate::tensor::Tensor;
 
@@ -55,14 +55,11 @@ impl<E: Real> Finish<'_, E> {
         let mut sums = Tensor::scratch(device, [y.len()]);
         let sums = sums.f32_mut();
         if mode == GradMode::Accumulate {
-            widen(y, sums);
+            convert(y, sums);
         }
         work(sums);
         self.apply(sums, residual);
-        vectorized(
-            #[inline(always)]
-            || y.iter_mut().zip(&*sums).for_each(|(y, &sum)| *y = E::round(sum)),
-        );
+        convert(sums, y);
     }
 
     fn apply(&self, y: &mut [f32], residual: Option<&[E]>) {
@@ -83,12 +80,4 @@ impl<E: Real> Finish<'_, E> {
             },
         );
     }
-}
-
-/// Copies `from` to `to` in f32.
-pub fn widen<E: Real>(from: &[E], to: &mut [f32]) {
-    vectorized(
-        #[inline(always)]
-        || to.iter_mut().zip(from).for_each(|(to, from)| *to = from.widen()),
-    );
 }

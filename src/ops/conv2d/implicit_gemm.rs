@@ -14,10 +14,12 @@
 //! Book: [chapter 7](../../../../../../docs/book/src/07-convolution.md).
 
 use super::Geometry;
-use super::finish::{Destination, Finish, widen};
+use super::finish::{Destination, Finish};
+use super::indirect_product::{Pass, Product};
 use super::merged_taps;
+use super::source_part::SourcePart;
 use crate::device::Device;
-use crate::device::cpu::microkernel::{COLS, Depth, Rows, Start, microkernel, tiled};
+use crate::device::cpu::microkernel::{COLS, Rows, tiled};
 use crate::element::{GradMode, Real};
 use crate::tensor::Tensor;
 use rayon::prelude::*;
@@ -175,14 +177,6 @@ pub fn dgrad<E: Real>(device: &Device, g: &Geometry, dy: &[E], w: &[E], dx: &mut
     tiled!(product.run(device, filters.f32(), None, to));
 }
 
-/// A part of the depth: whole K segments of some taps, or a part of one tap's K segment.
-#[derive(Clone, Debug)]
-struct Pass {
-    taps: Range<usize>,
-    /// The elements of each K segment.
-    elements: Range<usize>,
-}
-
 impl<E: Real> ImplicitGemm<'_, E> {
     /// The depth of a class with `taps` taps, cut into passes of at most [`DEPTH`].
     fn passes(&self, taps: usize) -> Vec<Pass> {
@@ -254,7 +248,7 @@ impl<E: Real> ImplicitGemm<'_, E> {
         let task = few.clamp(2 * R, PIXELS) * self.modulus * self.modulus;
         y.par_chunks_mut(task * self.columns).enumerate().for_each(|(i, y)| {
             let (first, pixels) = (i * task, y.len() / self.columns);
-            let source = self.window(device, first, pixels);
+            let source = SourcePart::new(device, self.source, || self.range_read(first, pixels));
             let factors = Factors { source, filters, bias };
             finish.part(device, first * self.columns, y, mode, |y| {
                 for class in &self.classes {
@@ -264,11 +258,8 @@ impl<E: Real> ImplicitGemm<'_, E> {
         });
     }
 
-    /// The elements of the source that `pixels` pixels of the result from pixel `first` on read, in f32.
-    fn window(&self, device: &Device, first: usize, pixels: usize) -> Window<'_> {
-        if let Some(values) = E::as_f32(self.source) {
-            return Window::All(values);
-        }
+    /// The range of the source that `pixels` pixels of the result from pixel `first` on read.
+    fn range_read(&self, first: usize, pixels: usize) -> Range<usize> {
         let [height, width] = self.result;
         let taps = || self.classes.iter().flat_map(|class| &class.taps).map(|tap| tap.at);
         // The first and the last row or column of the source under pixels from one place to another.
@@ -291,10 +282,7 @@ impl<E: Real> ImplicitGemm<'_, E> {
         };
         let begin = element(n, rows[0], columns[0]);
         let end = element(last_n, rows[1], columns[1]) + self.k_segment.max(self.channels);
-        let from = &self.source[begin..end.min(self.source.len())];
-        let mut values = Tensor::scratch(device, [from.len()]);
-        widen(from, values.f32_mut());
-        Window::Part { values, begin }
+        begin..end.min(self.source.len())
     }
 
     /// Computes the pixels of one class among those of `y`, whose first pixel is pixel `first` of the result.
@@ -344,9 +332,9 @@ impl<E: Real> ImplicitGemm<'_, E> {
         }
         // ANCHOR_END: rows
         let total: usize = self.classes.iter().map(|class| class.taps.len()).sum();
-        let panels = self.columns.div_ceil(COLS);
         for (i, pass) in self.passes(class.taps.len()).into_iter().enumerate() {
             let product = Product {
+                columns: self.columns,
                 packed: factors.filters,
                 panel: total * self.k_segment * COLS,
                 first: ((class.first_tap + pass.taps.start) * self.k_segment + pass.elements.start) * COLS,
@@ -357,53 +345,20 @@ impl<E: Real> ImplicitGemm<'_, E> {
                 bias: factors.bias.filter(|_| i == 0),
                 adds: i > 0 || mode == GradMode::Accumulate,
             };
-            let whole = panels - panels % P;
-            (0..whole).step_by(P).for_each(|panel| self.multiply::<R, P>(&product, panel, y));
-            (whole..panels).for_each(|panel| self.multiply::<R, 1>(&product, panel, y));
-        }
-    }
-
-    /// Multiplies all pixels of a class by P panels of filters, for a part of the depth.
-    fn multiply<const R: usize, const P: usize>(
-        &self,
-        product: &Product<'_, R>,
-        panel: usize,
-        y: &mut [f32],
-    ) {
-        let Product { packed, pass, pixels, rows, taps, .. } = product;
-        let steps = pass.taps.len() * pass.elements.len() * COLS;
-        let b = std::array::from_fn(|p| &packed[(panel + p) * product.panel + product.first..][..steps]);
-        let column = panel * COLS;
-        let columns = (P * COLS).min(self.columns - column);
-        let mut row = [[0.0; COLS]; P];
-        let start = match product.bias {
-            _ if product.adds => Start::Add,
-            Some(bias) => {
-                row.as_flattened_mut()[..columns].copy_from_slice(&bias[column..column + columns]);
-                Start::Row(&row)
-            }
-            None => Start::Zero,
-        };
-        for (pixels, rows) in pixels.chunks(R).zip(rows.chunks_exact(*taps)) {
-            let a = Depth {
-                k_segments: &rows[pass.taps.clone()],
-                first: pass.elements.start,
-                count: pass.elements.len(),
-                step: 1,
-            };
-            let at = |i: usize| pixels[i].0 * self.columns + column;
-            if pixels.len() == R && columns == P * COLS {
-                microkernel(&a, &b, start, y, &std::array::from_fn(at), COLS);
-            } else {
-                edge(&a, &b, start, y, (0..pixels.len()).map(at), columns);
-            }
+            product.run::<P>(y);
         }
     }
 
     // ANCHOR: under
     /// The K segment of the source under a tap; none if the tap is in the padding.
     #[inline]
-    fn under<'w>(&self, window: &'w Window<'_>, n: usize, at: [isize; 2], tap: &Tap) -> Option<&'w [f32]> {
+    fn under<'s>(
+        &self,
+        source: &'s SourcePart<'_>,
+        n: usize,
+        at: [isize; 2],
+        tap: &Tap,
+    ) -> Option<&'s [f32]> {
         let [height, width] = self.size;
         // Negative numbers wrap to huge ones, which the comparison treats as outside.
         let (row, column) = ((at[0] + tap.at[0]) as usize, (at[1] + tap.at[1]) as usize);
@@ -411,74 +366,14 @@ impl<E: Real> ImplicitGemm<'_, E> {
             return None;
         }
         let first = ((n * height + row) * width + column) * self.channels;
-        Some(window.from(first, self.k_segment))
+        Some(source.values(first, self.k_segment))
     }
     // ANCHOR_END: under
 }
 
 /// The inputs of a task: its part of the source, the packed filters and the bias.
 struct Factors<'a> {
-    source: Window<'a>,
+    source: SourcePart<'a>,
     filters: &'a [f32],
     bias: Option<&'a [f32]>,
-}
-
-/// The elements of a source that a task reads, in f32.
-enum Window<'a> {
-    /// A source that is f32 itself.
-    All(&'a [f32]),
-    /// A widened copy, from element `begin` on.
-    Part { values: Tensor, begin: usize },
-}
-
-impl Window<'_> {
-    /// Some elements of the source from index `at` on.
-    #[inline]
-    fn from(&self, at: usize, count: usize) -> &[f32] {
-        match self {
-            Window::All(values) => &values[at..at + count],
-            Window::Part { values, begin } => &values.f32()[at - begin..][..count],
-        }
-    }
-}
-
-/// The factors of one pass over a class of pixels.
-struct Product<'a, const R: usize> {
-    /// The packed filters, and the distance between their panels.
-    packed: &'a [f32],
-    panel: usize,
-    /// The first element of the pass in a panel.
-    first: usize,
-    pass: Pass,
-    /// The pixels of the class: index in the result, image, and place in the source.
-    pixels: &'a [Pixel],
-    /// For each R pixels the rows under each tap of the class.
-    rows: &'a [Rows<'a, R>],
-    taps: usize,
-    bias: Option<&'a [f32]>,
-    /// Whether the pass adds to the result.
-    adds: bool,
-}
-
-/// A pixel of a result: its index in the task, its image, and the place in the source under tap (0, 0).
-type Pixel = (usize, usize, [isize; 2]);
-
-/// Computes a tile at the border of the result, with fewer rows or columns than a whole one.
-fn edge<const R: usize, const P: usize>(
-    a: &Depth<'_, R>,
-    b: &[&[f32]; P],
-    start: Start<'_, P>,
-    y: &mut [f32],
-    at: impl Iterator<Item = usize> + Clone,
-    columns: usize,
-) {
-    let mut whole = [[[0.0; COLS]; P]; R];
-    for (whole, at) in whole.iter_mut().zip(at.clone()) {
-        whole.as_flattened_mut()[..columns].copy_from_slice(&y[at..at + columns]);
-    }
-    let rows = std::array::from_fn(|i| i * P * COLS);
-    microkernel(a, b, start, whole.as_flattened_mut().as_flattened_mut(), &rows, COLS);
-    for (whole, at) in whole.iter().zip(at) {
-        y[at..at + columns].copy_from_slice(&whole.as_flattened()[..columns]);
-    }
 }

@@ -4,8 +4,8 @@
 //! Book: [chapter 7](../../../../../../docs/book/src/07-convolution.md).
 
 use super::Geometry;
-use super::finish::widen;
 use crate::device::Device;
+use crate::device::cpu::simd::convert;
 use crate::element::Real;
 use crate::tensor::Tensor;
 use rayon::prelude::*;
@@ -37,7 +37,7 @@ fn pad_images<E: Real>(device: &Device, g: &Geometry, x: &[E]) -> Tensor {
         let (left, rest) = to.split_at_mut(g.pad * g.c);
         let (middle, right) = rest.split_at_mut(width * g.c);
         left.fill(0.0);
-        widen(&x[from..from + width * g.c], middle);
+        convert(&x[from..from + width * g.c], middle);
         right.fill(0.0);
     });
     to

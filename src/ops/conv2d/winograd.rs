@@ -105,14 +105,14 @@ fn spread(len: usize) -> usize {
 impl<'a, E: Real> Plan<'a, E> {
     fn fprop(g: &Geometry, x: &'a [E]) -> Self {
         let Geometry { n, input, c, output, k, pad, .. } = *g;
-        let zeros = vec![E::round(0.0); c];
+        let zeros = vec![E::narrow(0.0); c];
         Plan { source: x, n, input, channels: c, output, columns: k, pad, zeros }
     }
 
     fn dgrad(g: &Geometry, dy: &'a [E]) -> Self {
         let Geometry { n, input, c, output, k, pad, .. } = *g;
         let (input, output) = (output, input);
-        let zeros = vec![E::round(0.0); k];
+        let zeros = vec![E::narrow(0.0); k];
         Plan { source: dy, n, input, channels: k, output, columns: c, pad: 2 - pad, zeros }
     }
 
@@ -313,7 +313,7 @@ impl<E: Real> Plan<'_, E> {
         let group = sums.len() / POSITIONS / of_panel;
         let mut scratch = Tensor::scratch(device, [POSITIONS * BLOCK * (panels * COLS + row)]);
         let (v, m) = scratch.f32_mut().split_at_mut(POSITIONS * BLOCK * panels * COLS);
-        let zeros = vec![E::round(0.0); self.columns];
+        let zeros = vec![E::narrow(0.0); self.columns];
         for first in tiles.clone().step_by(BLOCK) {
             let block = first..tiles.end.min(first + BLOCK);
             let start = if first == tiles.start { Start::Zero } else { Start::Add };

@@ -67,7 +67,7 @@ mod cpu {
 
     fn swish<E: Real>(x: &[E], y: &mut [E], beta: f32) {
         y.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).for_each(|(y, x)| {
-            y.iter_mut().zip(x).for_each(|(y, x)| *y = E::round(x.widen() * sigmoid(beta * x.widen())));
+            y.iter_mut().zip(x).for_each(|(y, x)| *y = E::narrow(x.widen() * sigmoid(beta * x.widen())));
         });
     }
 
@@ -79,7 +79,7 @@ mod cpu {
         dy.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).for_each(|(dy, x)| {
             dy.iter_mut().zip(x).for_each(|(dy, x)| {
                 let (x, s) = (x.widen(), sigmoid(beta * x.widen()));
-                *dy = E::round(dy.widen() * (s + beta * x * s * (1.0 - s)));
+                *dy = E::narrow(dy.widen() * (s + beta * x * s * (1.0 - s)));
             });
         });
     }

@@ -49,7 +49,9 @@ fn on_each(name: &str, body: fn(&Device)) {
         }
         return;
     }
-    body(&Device::cpu());
+    for precision in [Precision::F32, Precision::Bf16] {
+        body(&Device::cpu_in(precision));
+    }
     let Some(stand_ins) = stand_ins() else { return };
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args([name, "--exact", "--nocapture"]).env(INNER, "1");
@@ -67,24 +69,13 @@ fn sigmoid(z: f64) -> f64 {
 
 /// x in the type of the device's activations, and its values after rounding to this type.
 fn activations(device: &Device, values: &[f32]) -> (Tensor, Vec<f32>) {
-    let exact = Tensor::from_f32(device, [values.len()], values).unwrap();
-    if device.activations() == DType::F32 {
-        return (exact, values.to_vec());
-    }
-    let mut rounded = Tensor::empty(device, [values.len()], DType::BF16).unwrap();
-    rounded.convert_from(&exact).unwrap();
+    let rounded = Tensor::activations(device, [values.len()], values).unwrap();
     let back = host(&rounded);
     (rounded, back)
 }
 
 fn host(tensor: &Tensor) -> Vec<f32> {
-    if tensor.dtype() == DType::F32 {
-        return tensor.to_host_f32().unwrap();
-    }
-    let device = Device::Cuda(tensor.gpu().unwrap().clone());
-    let mut wide = Tensor::empty(&device, tensor.shape(), DType::F32).unwrap();
-    wide.convert_from(tensor).unwrap();
-    wide.to_host_f32().unwrap()
+    tensor.to_host_f32().unwrap()
 }
 
 /// Forward and gradient against the formula in f64; 5,001 elements are no multiple of a block.

@@ -1,14 +1,14 @@
 use crate::fatbin::FATBIN;
 use bcreid::autograd::{Backward, Sinks, Tape, Var};
 use bcreid::device::cuda::{CudaDevice, In, Module, Out};
-use bcreid::element::DType;
+use bcreid::element::{DType, Real, with_real};
 use bcreid::tensor::Tensor;
 use bcreid::{Error, Result};
 
 // SAFETY: the grader compiles answer.cu; FATBIN stands for the file that nvcc makes of it.
 static MODULE: Module = unsafe { Module::new(FATBIN, include_str!("answer.cu")) };
 
-/// y = x / (1 + |x|), element by element; any shape, f32 or (on a GPU) bf16.
+/// y = x / (1 + |x|), element by element; any shape, f32 or bf16.
 ///
 /// # Errors
 /// Another element type; errors of the device.
@@ -16,14 +16,15 @@ pub fn softsign(tape: &mut Tape<'_>, x: Var) -> Result<Var> {
     let input = x.handle();
     let x = x.value;
     if !matches!(x.dtype(), DType::F32 | DType::BF16) {
-        return Err(Error::shape("softsign", format!("x is {:?}; give f32, or bf16 on a GPU", x.dtype())));
+        return Err(Error::shape("softsign", format!("x is {:?}; give f32 or bf16", x.dtype())));
     }
     let mut y = Tensor::empty(&tape.device(), x.shape(), x.dtype())?;
     match x.gpu() {
         None => {
-            for (y, x) in y.f32_mut().iter_mut().zip(x.f32()) {
-                *y = x / (1.0 + x.abs());
-            }
+            with_real!(x, E => for (y, x) in y.reals_mut::<E>().iter_mut().zip(x.reals::<E>()) {
+                let x = x.widen();
+                *y = E::narrow(x / (1.0 + x.abs()));
+            });
         }
         Some(gpu) => forward(gpu, &x, &mut y)?,
     }
@@ -43,10 +44,10 @@ impl Backward for SoftsignBackward {
     fn backward(self: Box<Self>, mut dy: Tensor, sinks: &mut Sinks<'_>) -> Result<()> {
         match self.x.gpu() {
             None => {
-                for (dy, x) in dy.f32_mut().iter_mut().zip(self.x.f32()) {
-                    let d = 1.0 + x.abs();
-                    *dy /= d * d;
-                }
+                with_real!(dy, E => for (dy, x) in dy.reals_mut::<E>().iter_mut().zip(self.x.reals::<E>()) {
+                    let d = 1.0 + x.widen().abs();
+                    *dy = E::narrow(dy.widen() / (d * d));
+                });
             }
             Some(gpu) => backward(gpu, &self.x, &mut dy)?,
         }
