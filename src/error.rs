@@ -98,6 +98,10 @@ pub enum Remedy {
     Precision(String),
     /// Let this program's kernels (`own`) or cuDNN (`cudnn`) compute batch normalisation.
     BatchNorm(String),
+    /// Train with this number of ranks.
+    Ranks(String),
+    /// Go on with another number of ranks, no longer bit for bit.
+    OtherRanks,
     /// Extract features in smaller batches.
     SmallerBatch,
     /// Compute on the CPU.
@@ -122,6 +126,8 @@ impl fmt::Display for Remedy {
             Remedy::SameData => f.write_str("resume with the data set that the run was started with"),
             Remedy::Precision(name) => write!(f, "choose precision {name}"),
             Remedy::BatchNorm(name) => write!(f, "choose batch norm by {name}"),
+            Remedy::Ranks(ranks) => write!(f, "start {ranks} ranks"),
+            Remedy::OtherRanks => f.write_str("go on with another number of ranks, no longer bit for bit"),
             Remedy::SmallerBatch => f.write_str("extract features in smaller batches"),
             Remedy::CpuDevice => f.write_str("choose the CPU device"),
             Remedy::WithoutCapture => f.write_str("run without graph capture"),

@@ -21,6 +21,7 @@
 //! | differentiation | [`autograd`] | the tape, the gradient sinks, parameters |
 //! | tensors | [`tensor`] | shape, element type and buffer; transfers; counter-based random numbers |
 //! | devices | [`device`] | memory, threads, matrix products; the CUDA driver, cuDNN, cuBLAS, kernels |
+//! | ranks | [`ranks`] | processes that train together: their places, and data between them through MPI |
 //! | basics | [`element`], [`files`], [`console`], [`error`] | shapes and element types; bounded reads and atomic writes; messages; errors |
 //!
 //! # Features
@@ -78,6 +79,7 @@ pub mod files;
 pub mod model;
 pub mod ops;
 pub mod optim;
+pub mod ranks;
 #[cfg(feature = "report")]
 pub mod report;
 pub mod run;

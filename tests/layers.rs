@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// From the bottom up: a module uses modules before it in this list, and none behind it.
-const LAYERS: [&str; 24] = [
+const LAYERS: [&str; 25] = [
     "error",
     "console",
     "shell",
     "files",
     "element",
+    "ranks",
     "device",
     "tensor",
     "autograd",

@@ -178,6 +178,16 @@ impl<'p> Tape<'p> {
         self.var(value, self.gradient_of(id))
     }
 
+    /// As [`Tape::param`], for an operation that computes the same on each rank because its other inputs are gathered
+    /// ([`crate::ops::gather`]): rank 0 alone has the gradient, so that the sum over the ranks counts it once.
+    pub fn param_of_all(&mut self, id: ParamId) -> Var {
+        if self.device().group().is_first() {
+            return self.param(id);
+        }
+        let value = self.params.get(id).value.clone();
+        self.constant(value)
+    }
+
     fn gradient_of(&self, id: ParamId) -> GradDestination {
         if self.params.get(id).is_updated() { GradDestination::Param(id.0) } else { GradDestination::None }
     }

@@ -20,6 +20,7 @@ mod output;
 mod plot;
 mod progress;
 mod query;
+mod ranks;
 mod remedy;
 mod report;
 mod reproduce;
@@ -129,9 +130,16 @@ impl Arguments {
         if let Some(threads) = self.threads {
             cpu::threads::start(threads)?;
         }
+        ranks::prepare(matches!(self.command, Command::Train(_)), self.threads)?;
         // The command runs on a thread of the rayon pool: calls from outside the pool cost two context switches for
         // each operation, a quarter of the time of a small network's step.
-        rayon::scope(|_| self.command.run())
+        rayon::scope(|_| match self.command.run() {
+            Ok(code) => {
+                ranks::finish();
+                Ok(code)
+            }
+            Err(error) => Err(ranks::fail(error)),
+        })
     }
 }
 

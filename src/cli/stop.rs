@@ -24,7 +24,7 @@ static SIGNAL: AtomicI32 = AtomicI32::new(0);
 #[derive(Debug)]
 struct Graceful {
     flag: Arc<AtomicBool>,
-    /// The message at the first signal.
+    /// The message at the first signal; none if it is empty.
     promise: &'static str,
 }
 
@@ -54,9 +54,11 @@ pub fn listen() -> Result<()> {
                 None => end(signal),
                 Some(Graceful { flag, promise }) => {
                     flag.store(true, Ordering::Relaxed);
-                    // The terminal shows ^C in the line before.
-                    tell!("");
-                    tell!("{promise}; press Ctrl-C again to end at once");
+                    if !promise.is_empty() {
+                        // The terminal shows ^C in the line before.
+                        tell!("");
+                        tell!("{promise}; press Ctrl-C again to end at once");
+                    }
                 }
             }
         }
@@ -73,9 +75,14 @@ pub fn on_signal(promise: &'static str) -> Arc<AtomicBool> {
     flag
 }
 
-/// The exit status of a command that stopped after a signal.
+/// The exit status of a command that stopped after a signal: to this process, or to another rank, which is counted as a
+/// termination.
 pub fn exit_code() -> ExitCode {
-    ExitCode::from(status(SIGNAL.load(Ordering::Relaxed)))
+    let signal = match SIGNAL.load(Ordering::Relaxed) {
+        0 => SIGTERM,
+        signal => signal,
+    };
+    ExitCode::from(status(signal))
 }
 
 fn status(signal: i32) -> u8 {

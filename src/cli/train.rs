@@ -5,14 +5,17 @@
 use super::compute::Compute;
 use super::counter::Counter;
 use super::data::Opening;
+use super::ranks::Ranks;
 use super::settings::Settings;
 use super::{progress, stop, trained};
 use crate::config::Config;
 use crate::console::counted;
 use crate::data::Dataset;
+use crate::device::Device;
 use crate::error::Remedy;
 use crate::eval::stored_evaluation;
 use crate::export::tensorboard::Live;
+use crate::ranks::Group;
 use crate::run::checkpoint;
 use crate::run::folder::{RunFolder, require_vacant};
 use crate::train::{Outcome, Start, Trainer};
@@ -22,6 +25,10 @@ use clap::Args;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
+
+/// Names of what rank 0 sends to the others when a run is resumed.
+const SETTINGS: &str = "the settings of the run";
+const STEPS: &str = "the number of finished steps";
 
 /// Train a network; Ctrl-C saves a checkpoint and stops.
 ///
@@ -54,6 +61,12 @@ pub struct Train {
     /// Also write the curves for TensorBoard during training: tensorboard --logdir RUN.
     #[arg(long)]
     tensorboard: bool,
+    /// With --resume: go on with another number of ranks than the run had. The results are no longer bit for bit those of
+    /// the undisturbed run.
+    #[arg(long, requires = "resume")]
+    other_ranks: bool,
+    #[command(flatten)]
+    ranks: Ranks,
     #[command(flatten)]
     compute: Compute,
     /// On CUDA, launch the kernels of every step instead of replaying a captured CUDA graph: slower, with the same
@@ -73,13 +86,43 @@ impl Train {
         format!("--data {}{}", folders.join(" "), self.opening.typed())
     }
 
-    /// Initial weights and settings of a new run, whose folder may be made.
-    fn new_run(&self) -> Result<(Option<NetworkFile>, Config)> {
-        require_vacant(&self.out, Remedy::Resume)?;
+    /// Initial weights and settings of a new run, whose folder rank 0 may make.
+    fn new_run(&self, is_first: bool) -> Result<(Option<NetworkFile>, Config)> {
+        if is_first {
+            require_vacant(&self.out, Remedy::Resume)?;
+        }
         let weights = self.weights.as_deref().map(super::open_network).transpose()?;
         let of_weights = weights.as_ref().map(NetworkFile::config);
         let config = self.settings.resolve(of_weights)?;
         Ok((weights, config))
+    }
+
+    /// Trains on a rank other than 0, which reads and writes no file of the run.
+    fn follow(
+        &self,
+        group: &Group,
+        new: Option<(Option<NetworkFile>, Config)>,
+        dataset: &Dataset,
+        device: &Device,
+    ) -> Result<ExitCode> {
+        let trainer = match new {
+            Some((weights, config)) => {
+                let start = weights.as_ref().map_or(Start::Random, Start::Weights);
+                Trainer::new(&config, dataset, start, device, &|_, _| ())?
+            }
+            None => {
+                let config = Config::resolve_text(&group.broadcast_text(SETTINGS, "")?, &[])?;
+                let mut done = [0];
+                group.broadcast(STEPS, &mut done)?;
+                Trainer::new(&config, dataset, Start::OfRank0(done[0]), device, &|_, _| ())?
+            }
+        };
+        // Rank 0 says what it saves.
+        let stop = stop::on_signal("");
+        match trainer.follow(&stop)? {
+            None => Ok(ExitCode::SUCCESS),
+            Some(_) => Ok(stop::exit_code()),
+        }
     }
 
     pub fn run(self) -> Result<ExitCode> {
@@ -90,15 +133,23 @@ impl Train {
                  takes --set solver.iterations={iterations}"
             )));
         }
+        let group = self.ranks.join()?;
         // Settings are checked before data sets are read.
-        let new = if self.resume { None } else { Some(self.new_run()?) };
+        let new = if self.resume { None } else { Some(self.new_run(group.is_first())?) };
         let (device, which) = self.compute.choose()?;
+        let device = device.in_group(group.clone())?;
         device.use_one_stream(self.one_stream);
         let dataset = Dataset::join(self.opening.open_all(&self.data)?)?;
-        note!("{which}");
+        match group.ranks() {
+            1 => note!("{which}"),
+            ranks => note!("{which}; {ranks} ranks, each with its share of every batch"),
+        }
         super::tell_notes(&dataset.notes);
         let bar = Counter::new("decoding");
         let decoding = |done, total| bar.advance(done, total);
+        if !group.is_first() {
+            return self.follow(&group, new, &dataset, &device);
+        }
         let (run, config, trainer) = if let Some((weights, config)) = new {
             if let Some(weights) = &weights {
                 weights.describe().lines().for_each(|line| note!("{line}"));
@@ -112,7 +163,12 @@ impl Train {
                 checkpoint::require_done_within(&run.checkpoints(), iterations)?;
                 config.solver.iterations = iterations;
             }
-            let trainer = Trainer::new(&config, &dataset, Start::Resume(&run), &device, &decoding)?;
+            group.broadcast_text(SETTINGS, &config.to_toml())?;
+            let done = checkpoint::newest_step(&run.checkpoints())?.unwrap_or(0);
+            group.broadcast(STEPS, &mut [done])?;
+            let start =
+                if self.other_ranks { Start::ResumeWithOtherRanks(&run) } else { Start::Resume(&run) };
+            let trainer = Trainer::new(&config, &dataset, start, &device, &decoding)?;
             if self.iterations.is_some() {
                 run.write_config(&config)?;
             }

@@ -205,6 +205,9 @@ section! {
         batchnorm: Normalization = Normalization::Batch, "batch | frozen", "ours";
         /// Share of the batch's statistics that enters the running ones at each step.
         batchnorm_momentum: f32 = 0.1, "1", "PyTorch";
+        /// With several ranks: the statistics of the batch of all ranks, which do not depend on their number, or those
+        /// of each rank's share, which need no exchange; their running averages are then the means over the ranks.
+        batchnorm_scope: BatchnormScope = BatchnormScope::All, "all | rank", "ours";
     }
 }
 
@@ -338,6 +341,15 @@ choice! {
         Batch,
         /// The running statistics, constant.
         Frozen
+    }
+}
+choice! {
+    /// The images whose statistics batch normalisation takes in training.
+    BatchnormScope {
+        /// The batch of all ranks.
+        All,
+        /// The share of each rank.
+        Rank
     }
 }
 choice! {

@@ -76,6 +76,7 @@ const NAMES: &[(&[&str], Answer)] = &[
     (&["ema_decay", "model_ema", "model_ema_decay", "averaging_decay"], Key("solver.ema")),
     (&["bn_momentum"], Key("solver.batchnorm_momentum")),
     (&["freeze_bn"], Key("solver.batchnorm")),
+    (&["sync_bn", "sync_batchnorm", "syncbn"], Key("solver.batchnorm_scope")),
     (&["margin"], MARGIN),
     (&["loss.name", "losses.name"], LOSSES),
     (&["test.batch_size", "test.ims_per_batch"], TEST_BATCH),

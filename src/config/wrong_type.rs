@@ -1,9 +1,9 @@
 //! Errors for a value of a wrong type, or with an unknown word.
 
 use super::{
-    Arch, BadImages, CenterRate, Channels, Convention, Distance, EmbeddingInit, Entry, EraseFill, EvalOn,
-    Factors, FeatureKind, Gradient, Mining, NeckKind, Normalization, Optimizer, PadMode, PkOrder, Pooling,
-    Reduction, Sampler, Schedule, Scope, Wiring, one_line,
+    Arch, BadImages, BatchnormScope, CenterRate, Channels, Convention, Distance, EmbeddingInit, Entry,
+    EraseFill, EvalOn, Factors, FeatureKind, Gradient, Mining, NeckKind, Normalization, Optimizer, PadMode,
+    PkOrder, Pooling, Reduction, Sampler, Schedule, Scope, Wiring, one_line,
 };
 use crate::Error;
 use std::path::PathBuf;
@@ -59,7 +59,7 @@ settings! {
     Wanted::NumberOr("he or orthogonal") => EmbeddingInit;
     Wanted::Factors => Factors;
     Wanted::Text => String, PathBuf;
-    Wanted::Word => Arch, Wiring, Pooling, NeckKind, Normalization, Sampler, FeatureKind, Gradient, Reduction, Convention,
+    Wanted::Word => Arch, Wiring, Pooling, NeckKind, Normalization, BatchnormScope, Sampler, FeatureKind, Gradient, Reduction, Convention,
         Distance, Mining, Scope, Optimizer, Schedule, EvalOn, Channels, PadMode, PkOrder, EraseFill, BadImages;
 }
 
@@ -303,6 +303,6 @@ mod tests {
             }
             number += 1;
         }
-        assert_eq!(number, 27);
+        assert_eq!(number, 28);
     }
 }

@@ -85,6 +85,7 @@ impl Loader {
 
     fn start(set: TrainingSet, device: &Device) -> Result<Self> {
         let sampler = Sampler::new(set.options.sampler, &set.usable_labels(), set.options.seed)?;
+        device.group().share().places(sampler.batch_size())?;
         let (next, steps_per_epoch) = (set.options.first_step, sampler.steps_per_epoch());
         let share_without_pairs = sampler.share_without_pairs();
         let share_of_equal_pairs = sampler.share_of_equal_pairs();

@@ -62,12 +62,13 @@ impl LoaderOptions {
 pub struct Batch {
     /// The step.
     pub step: u64,
-    /// `[m, H, W, 3]`, normalised, in the type of activations; on a GPU with further channels of zeros
+    /// `[m, H, W, 3]`: this rank's share of the batch, normalised, in the type of activations; on a GPU with further
+    /// channels of zeros
     /// ([`crate::device::cuda::cudnn::padded_channels`]).
     pub pixels: Tensor,
-    /// i32 `[m]`: classes.
+    /// i32 `[N m]`: the classes of the batch of all N ranks.
     pub labels: Tensor,
-    /// Indices of the images among the loader's samples; empty if a GPU drew them.
+    /// Indices of this rank's images among the loader's samples; empty if a GPU drew them.
     pub images: Vec<usize>,
 }
 
@@ -101,16 +102,18 @@ impl TrainingSet {
     /// A batch for the CPU.
     pub fn batch(&self, sampler: &mut Sampler, step: u64, device: &Device) -> Result<Batch> {
         let chosen = sampler.batch(step);
-        let images: Vec<usize> = chosen.into_iter().map(|i| self.usable[i]).collect();
+        // Every rank draws the whole batch, since the losses need the labels of all, and decodes its share.
+        let places = device.group().share().places(chosen.len())?;
+        let labels: Vec<i32> = chosen.iter().map(|&i| self.labels[self.usable[i]]).collect();
+        let images: Vec<usize> = places.clone().map(|place| self.usable[chosen[place]]).collect();
         let input = &self.options.input;
         let shape = [images.len(), input.height, input.width, 3];
         let mut pixels = Tensor::empty(device, shape, DType::F32)?;
         let rows = pixels.f32_mut().chunks_exact_mut(input.len());
         let mut coloured = Vec::new();
-        for (slot, (&image, out)) in images.iter().zip(rows).enumerate() {
+        for (slot, (&image, out)) in places.zip(images.iter().zip(rows)) {
             self.write(image, step, slot, &mut coloured, out);
         }
-        let labels: Vec<i32> = images.iter().map(|&i| self.labels[i]).collect();
         let labels = Tensor::from_i32(device, [labels.len()], &labels)?;
         let pixels = pixels.into_activations(device)?;
         Ok(Batch { step, pixels, labels, images })

@@ -14,6 +14,7 @@ pub use numerics::{BatchNormBackend, Numerics};
 use crate::console::counted;
 use crate::element::DType;
 use crate::error::Remedy;
+use crate::ranks::Group;
 use crate::{Error, Result};
 use std::fmt;
 use std::str::FromStr;
@@ -189,6 +190,32 @@ impl Device {
         match self {
             Device::Cpu(_) => Ok(()),
             Device::Cuda(gpu) => gpu.join_streams(),
+        }
+    }
+
+    /// A device of the same kind and precision as a rank of `group`.
+    ///
+    /// # Errors
+    /// A CUDA device in a group of several ranks: not supported yet.
+    pub fn in_group(self, group: Group) -> Result<Self> {
+        match self {
+            Device::Cpu(cpu) => {
+                Ok(Device::Cpu(Arc::new(cpu::CpuDevice::new(cpu.precision()).in_group(group))))
+            }
+            Device::Cuda(_) if group.ranks() > 1 => Err(Error::Device(
+                "several ranks compute on CPUs only so far: this version does not train on several GPUs"
+                    .into(),
+            )
+            .with_remedies([Remedy::CpuDevice])),
+            Device::Cuda(_) => Ok(self),
+        }
+    }
+
+    /// The group of ranks that this device computes in.
+    pub fn group(&self) -> Group {
+        match self {
+            Device::Cpu(cpu) => cpu.group().clone(),
+            Device::Cuda(_) => Group::Alone,
         }
     }
 

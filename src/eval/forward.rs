@@ -2,14 +2,17 @@
 
 use crate::Result;
 use crate::autograd::{Params, Tape, Var};
-use crate::data::{ImageStream, Images, StreamOptions};
+use crate::data::{ImageCache, ImageStream, Images, StreamOptions};
 use crate::error::Error;
 use crate::model::Model;
 use crate::model::folded::FoldedResNet;
 use crate::ops::add::add;
 use crate::ops::batchnorm::Statistics;
 use crate::ops::l2_normalize::l2_normalize;
+use crate::ranks::Share;
 use crate::tensor::{Download, Tensor};
+use std::ops::Range;
+use std::sync::Arc;
 
 /// A network with running statistics.
 pub(super) struct Frozen<'n> {
@@ -45,6 +48,46 @@ impl Frozen<'_> {
         }
         finish(pending)?;
         Ok(stream.take_skipped())
+    }
+
+    /// As [`Frozen::for_each_batch`], for the images `in_cache` of a cache, which the ranks of the device's group share:
+    /// rank r computes batches r, r + N, .. of N ranks, and `take` gets all batches in their order on each rank.
+    ///
+    /// # Errors
+    /// As [`Frozen::for_each_batch`]; a rank that fails.
+    pub fn for_each_batch_of_all(
+        &mut self,
+        cache: &Arc<ImageCache>,
+        in_cache: &[usize],
+        options: StreamOptions,
+        mut take: impl FnMut(Range<usize>, &[f32]) -> Result<()>,
+    ) -> Result<()> {
+        let group = self.params.device().group();
+        let Share { rank, ranks } = group.share();
+        let (batch, dim) = (options.batch, self.model.features());
+        let own = in_cache.chunks(batch).skip(rank).step_by(ranks).flatten().copied().collect();
+        let mut padded = vec![0.0; batch * dim];
+        let mut all = vec![0.0; ranks * batch * dim];
+        let mut next = 0;
+        // One batch of each rank.
+        let mut exchange = |features: &[f32]| {
+            padded[..features.len()].copy_from_slice(features);
+            group.gather("the features of an evaluation", &padded, &mut all)?;
+            for rows in all.chunks_exact(batch * dim) {
+                let images = next..in_cache.len().min(next + batch);
+                take(images.clone(), &rows[..images.len() * dim])?;
+                next = images.end;
+            }
+            Ok(())
+        };
+        let mut done = 0;
+        self.for_each_batch(Images::Cached(cache.clone(), own), options, |_, features| {
+            done += 1;
+            exchange(features)
+        })?;
+        // A rank that has no batch in the last round takes part with none.
+        let rounds = in_cache.len().div_ceil(batch).div_ceil(ranks);
+        (done..rounds).try_for_each(|_| exchange(&[]))
     }
 
     /// Computes the last feature map of pixels `[m, H, W, 3]`.

@@ -10,6 +10,7 @@ use crate::autograd::{Init, ParamId, ParamSpecs, Tape, Var};
 use crate::data::Attributes;
 use crate::device::Device;
 use crate::ops::attributes::{Targets, attributes};
+use crate::ops::gather::gather;
 use crate::ops::linear::linear;
 use crate::tensor::Tensor;
 
@@ -48,13 +49,14 @@ impl AttributeHeads {
         })
     }
 
-    /// Computes the loss `[1]` of features `x` `[m, D]` behind the dropout and labels i32 `[m]`.
+    /// Computes the loss `[1]` of features `x` `[m, D]` behind the dropout and labels i32 `[N m]` of all N ranks.
     ///
     /// # Errors
     /// If a label is not below the number of identities; errors of the device.
     pub fn loss(&self, tape: &mut Tape<'_>, x: Var, labels: &Tensor) -> Result<Var> {
         let (weight, bias) = (tape.param(self.weight), tape.param(self.bias));
         let logits = linear(tape, x, weight, bias)?;
+        let logits = gather(tape, logits)?;
         attributes(tape, logits, labels, &self.targets)
     }
 }

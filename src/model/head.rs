@@ -17,6 +17,7 @@ use crate::ops::center_loss::center_loss;
 use crate::ops::circle::{self, circle};
 use crate::ops::contrastive::{Margins, contrastive};
 use crate::ops::dropout::dropout;
+use crate::ops::gather::gather;
 use crate::ops::l2_normalize::l2_normalize;
 use crate::ops::linear::linear;
 use crate::ops::softmax_cross_entropy::{Smoothing, softmax_cross_entropy_smoothed};
@@ -78,9 +79,9 @@ pub struct Losses {
     pub batch_contrastive: Option<BatchContrastive>,
     /// The losses of other methods, f32 `[1]` each, in the order of [`crate::config::Loss::metric_losses`].
     pub metric_losses: Vec<Var>,
-    /// The normalised features `[m, D]` of the batch-contrastive loss.
+    /// The normalised features `[N m, D]` of the batch-contrastive loss.
     pub normalized: Tensor,
-    /// The features `[m, D]` of the separate center loss; `None` without this loss.
+    /// The features `[N m, D]` of the separate center loss; `None` without this loss.
     pub of_center_loss: Option<Tensor>,
 }
 
@@ -122,12 +123,13 @@ impl FeaturesOfBatch {
         }
     }
 
-    /// The feature that a loss takes, divided by its length if the loss asks for it.
+    /// The feature that a loss takes, divided by its length if the loss asks for it, of the images of all ranks.
     fn chosen(&self, tape: &mut Tape<'_>, kind: FeatureKind, normalise: bool) -> Result<Var> {
-        match normalise {
-            true => l2_normalize(tape, self.of(kind)),
-            false => Ok(self.of(kind)),
-        }
+        let own = match normalise {
+            true => l2_normalize(tape, self.of(kind))?,
+            false => self.of(kind),
+        };
+        gather(tape, own)
     }
 }
 
@@ -164,8 +166,8 @@ impl Head {
         Ok(Head { weight, bias, centers, center_loss, verification, attributes: attributes.transpose()? })
     }
 
-    /// Computes the losses that have a weight, the softmax and the batch-contrastive loss in any case, from features
-    /// and labels i32 `[m]`. With `has_unlabelled` a label may be [`unlabelled::UNLABELLED`]: the softmax loss then
+    /// Computes the losses that have a weight, the softmax and the batch-contrastive loss in any case, from features of
+    /// m images and the labels i32 `[N m]` of all N ranks. Each loss is that of the whole batch, on each rank. With `has_unlabelled` a label may be [`unlabelled::UNLABELLED`]: the softmax loss then
     /// takes the uniform distribution over the classes, and the batch-contrastive loss is not computed.
     ///
     /// # Errors
@@ -180,7 +182,7 @@ impl Head {
         has_unlabelled: bool,
     ) -> Result<Losses> {
         let own = &loss.batch_contrastive;
-        let x = l2_normalize(tape, features.of(own.feature))?;
+        let x = features.chosen(tape, own.feature, true)?;
         let normalized = x.value.clone();
         let centers = tape.buffer(self.centers).clone();
         let options = Options { gradient: own.gradient, reduction: own.reduction, tau: own.tau };
@@ -215,7 +217,9 @@ impl Head {
         }
         let weight = tape.param(self.weight);
         let bias = self.bias.map(|bias| tape.param(bias));
+        // The logits of the images of all ranks, for a mean over the whole batch.
         let logits = linear(tape, dropped, weight, bias)?;
+        let logits = gather(tape, logits)?;
         let softmax = match has_unlabelled {
             true => {
                 let (targets, smoothings) = unlabelled::targets(labels, loss.softmax.smoothing)?;

@@ -7,6 +7,7 @@
 use crate::Result;
 use crate::autograd::{Init, ParamId, ParamSpecs, Tape, Var};
 use crate::ops::dropout::dropout_from;
+use crate::ops::gather::gather;
 use crate::ops::linear::linear;
 use crate::ops::softmax_cross_entropy::softmax_cross_entropy;
 use crate::ops::verification::{pair_labels, squared_differences};
@@ -33,16 +34,17 @@ impl Verification {
         }
     }
 
-    /// Computes the loss `[1]` of features `x` `[m, D]` and labels i32 `[m]`, which may be any numbers: the mean over
-    /// the pairs.
+    /// Computes the loss `[1]` of features `x` `[m, D]` and labels i32 `[N m]` of all N ranks, which may be any numbers: the
+    /// mean over the pairs of the whole batch.
     ///
     /// # Errors
     /// An odd m; errors of the device.
     pub fn loss(&self, tape: &mut Tape<'_>, x: Var, labels: &Tensor, dropout_ratio: f32) -> Result<Var> {
+        let x = gather(tape, x)?;
         let pairs = squared_differences(tape, x)?;
         // The mask of the classifier would be the same for a pair and for its first image.
-        let dropped = dropout_from(tape, pairs, dropout_ratio, RngStream::Verification)?;
-        let (weight, bias) = (tape.param(self.weight), tape.param(self.bias));
+        let dropped = dropout_from(tape, pairs, dropout_ratio, RngStream::Verification, 0)?;
+        let (weight, bias) = (tape.param_of_all(self.weight), tape.param_of_all(self.bias));
         let logits = linear(tape, dropped, weight, bias)?;
         let same = pair_labels(tape, labels)?;
         softmax_cross_entropy(tape, logits, &same)

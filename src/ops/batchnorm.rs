@@ -14,6 +14,10 @@
 //! residual's gradient. If only dx = gamma / std g is needed (frozen statistics, gamma and beta without gradient), x is
 //! not saved and the forward pass works in place.
 //!
+//! With several ranks the statistics are those of the batch of all ranks: each rank computes the moments of its share,
+//! the ranks exchange them (2 C numbers each), and each merges them in rank order. The backward pass exchanges dbeta and
+//! dgamma likewise for dx. Those of the parameters stay the rank's own, since the sum of all gradients adds them.
+//!
 //! The ReLU treats NaN as [`crate::ops::relu`] does: NaN stays NaN and passes its gradient.
 //!
 //! Book: [chapter 8](../../../../../docs/book/src/08-normalise.md).
@@ -26,6 +30,7 @@ mod moments;
 use crate::autograd::{Backward, BufferId, ParamId, Sinks, Tape, Var};
 use crate::device::BatchNormBackend;
 use crate::ops::check as inputs;
+use crate::ranks::Group;
 use crate::tensor::Tensor;
 use crate::{Error, Result};
 
@@ -49,9 +54,14 @@ pub struct BatchNorm {
 /// statistics and does not change them.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Statistics {
-    /// The statistics of the batch, which also update the running statistics (PyTorch's convention):
+    /// The statistics of the batch of all ranks, which also update the running statistics (PyTorch's convention):
     /// running = (1 - momentum) running + momentum batch, with the unbiased variance.
     Batch {
+        /// The weight of the new batch, in [0, 1].
+        momentum: f32,
+    },
+    /// The same of this rank's share of the batch. The running statistics of the ranks differ then.
+    ShareOfBatch {
         /// The weight of the new batch, in [0, 1].
         momentum: f32,
     },
@@ -111,10 +121,16 @@ pub fn batchnorm_by(
     let mut x = x.value;
 
     let momentum = match statistics {
-        Statistics::Batch { momentum } if tape.is_recording() => Some(momentum),
+        Statistics::Batch { momentum } | Statistics::ShareOfBatch { momentum } if tape.is_recording() => {
+            Some(momentum)
+        }
         _ => None,
     };
-    let rows = x.shape().len() / x.shape().last();
+    let group = match statistics {
+        Statistics::Batch { .. } if momentum.is_some() => tape.device().group(),
+        _ => Group::Alone,
+    };
+    let rows = group.ranks() * x.shape().len() / x.shape().last();
     if momentum.is_some() && rows < 2 {
         return Err(Error::shape(
             "batchnorm",
@@ -133,7 +149,8 @@ pub fn batchnorm_by(
     let keeps_x = needs_dgamma || needs_dbeta || (momentum.is_some() && needs_dx);
     let residual = epilogue.residual.map(|r| r.value);
     let has_residual = residual.is_some();
-    let pass = Forward { bn: &bn, momentum, residual: residual.as_ref(), relu: epilogue.relu };
+    let (residual, relu) = (residual.as_ref(), epilogue.relu);
+    let pass = Forward { bn: &bn, momentum, group: &group, residual, relu };
     let (y, x, affine) = if !keeps_x && x.is_unique() {
         let affine = pass.run(tape, &mut x, None)?;
         (x, None, affine)
@@ -149,6 +166,7 @@ pub fn batchnorm_by(
             y: keeps_y.then_some(y),
             affine,
             batch: momentum.is_some(),
+            group,
             relu: epilogue.relu,
             residual: has_residual,
         }
@@ -160,6 +178,8 @@ struct Forward<'a> {
     bn: &'a BatchNorm,
     /// The momentum of the running statistics; none: they are the statistics.
     momentum: Option<f32>,
+    /// The ranks whose values the statistics are of.
+    group: &'a Group,
     residual: Option<&'a Tensor>,
     relu: bool,
 }
@@ -235,6 +255,7 @@ struct BatchNormBackward {
     /// The coefficients of the normalisation ([`cpu::Affine`]), f32 `[5, C]`.
     affine: Tensor,
     batch: bool,
+    group: Group,
     relu: bool,
     residual: bool,
 }
@@ -273,6 +294,8 @@ struct Gradients {
     affine: Tensor,
     /// The statistics are those of the batch, so they have a gradient too.
     batch: bool,
+    /// The ranks whose values the statistics are of.
+    group: Group,
     mask: Mask,
     /// Masks dy in memory.
     mask_dy: bool,
@@ -286,7 +309,7 @@ impl Backward for BatchNormBackward {
 
     /// Chooses the buffer of dx, and runs the passes.
     fn backward(self: Box<Self>, dy: Tensor, sinks: &mut Sinks<'_>) -> Result<()> {
-        let BatchNormBackward { mut x, y, affine, batch, relu, residual } = *self;
+        let BatchNormBackward { mut x, y, affine, batch, group, relu, residual } = *self;
         let give_residual = residual && sinks.needs_grad(RESIDUAL);
         let mask = match &y {
             Some(_) => Mask::Output,
@@ -310,7 +333,7 @@ impl Backward for BatchNormBackward {
             Dx::Own(Tensor::empty(sinks.device(), dy.shape(), dy.dtype())?)
         };
         // ANCHOR_END: buffer
-        let mut pass = Gradients { dy, x, y, affine, batch, mask, mask_dy, dx };
+        let mut pass = Gradients { dy, x, y, affine, batch, group, mask, mask_dy, dx };
         match pass.dy.gpu().cloned() {
             None => cpu::backward(&mut pass, sinks)?,
             Some(gpu) => cuda::backward(&gpu, &mut pass, sinks)?,

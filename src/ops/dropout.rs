@@ -1,8 +1,9 @@
 //! Dropout with inverted scaling (Srivastava et al., 2014; section 2.1 of the paper puts it behind pool5).
 //!
 //! y = x / (1 - ratio) where an element is kept, else 0; dx = dy / (1 - ratio) where it was kept, else 0. Element j of
-//! image i is kept if and only if the uniform number Philox(seed, step, i, stream)\[j\] is at least `ratio`; the stream
-//! is `RngStream::Dropout`, or another one for a second dropout in the step, which would have the same mask.
+//! image i of the batch of all ranks is kept if and only if the uniform number Philox(seed, step, i,
+//! stream)\[j\] is at least `ratio`; the stream is `RngStream::Dropout`, or another one for a second dropout in the step,
+//! which would have the same mask.
 //!
 //! The mask is never stored: the counter-based generator gives the same numbers again in the backward pass, so only
 //! (seed, step, ratio) is saved. Kernels read the step number from device memory, so that a captured step can be
@@ -23,14 +24,16 @@ use crate::{Error, Result};
 /// # Errors
 /// If `x` is no matrix or `ratio` is outside [0, 1).
 pub fn dropout(tape: &mut Tape<'_>, x: Var, ratio: f32) -> Result<Var> {
-    dropout_from(tape, x, ratio, RngStream::Dropout)
+    let first = tape.device().group().share().rank * x.shape().dims().first().copied().unwrap_or(0);
+    dropout_from(tape, x, ratio, RngStream::Dropout, first)
 }
 
-/// As [`dropout`], with the mask of another stream of random numbers.
+/// As [`dropout`], with the mask of another stream of random numbers, for rows whose first is row `first` of the batch of
+/// all ranks.
 ///
 /// # Errors
 /// As [`dropout`].
-pub fn dropout_from(tape: &mut Tape<'_>, x: Var, ratio: f32, stream: RngStream) -> Result<Var> {
+pub fn dropout_from(tape: &mut Tape<'_>, x: Var, ratio: f32, stream: RngStream, first: usize) -> Result<Var> {
     check::matrix("dropout", "x", &x.value)?;
     if !(0.0..1.0).contains(&ratio) {
         return Err(Error::shape("dropout", format!("ratio {ratio} is outside [0, 1)")));
@@ -38,7 +41,8 @@ pub fn dropout_from(tape: &mut Tape<'_>, x: Var, ratio: f32, stream: RngStream) 
     if !tape.is_recording() || ratio == 0.0 {
         return Ok(x);
     }
-    let mask = DropoutBackward { seed: tape.values().seed, step: tape.values().step.clone(), stream, ratio };
+    let (seed, step) = (tape.values().seed, tape.values().step.clone());
+    let mask = DropoutBackward { seed, step, stream, first, ratio };
     let mut y = Tensor::empty(&tape.device(), x.shape(), DType::F32)?;
     match x.value.gpu() {
         None => cpu::forward(&mask, &x.value, &mut y),
@@ -52,6 +56,8 @@ struct DropoutBackward {
     seed: u64,
     step: Tensor,
     stream: RngStream,
+    /// The row of the batch of all ranks that is the first here.
+    first: usize,
     ratio: f32,
 }
 
@@ -92,7 +98,7 @@ mod cpu {
         let scale = 1.0 / (1.0 - mask.ratio);
         // ANCHOR: mask
         values.f32_mut().par_chunks_mut(d).enumerate().for_each(|(image, row)| {
-            let stream = Philox::new(mask.seed, step, image as u64, mask.stream);
+            let stream = Philox::new(mask.seed, step, (mask.first + image) as u64, mask.stream);
             for (block, values) in row.chunks_mut(4).enumerate() {
                 for (value, word) in values.iter_mut().zip(stream.block(block as u32)) {
                     // A selection, since an infinity times 0 would be NaN.

@@ -31,6 +31,7 @@ pub mod contrastive;
 pub mod conv2d;
 pub mod dropout;
 pub mod ema;
+pub mod gather;
 pub mod gem;
 pub mod global_avg_pool;
 pub mod instancenorm;

@@ -32,6 +32,9 @@ const PRECISION: &str = "precision";
 /// The metadata key of who computed batch normalisation; absent where this program's kernels did.
 const BATCHNORM: &str = "batchnorm";
 
+/// The metadata key of the number of ranks; absent where there was one.
+const RANKS: &str = "ranks";
+
 /// The identity of a run in its checkpoints: settings, classes, images, precision, batch normalisation; and its
 /// provenance, which a resumed run takes from them.
 #[derive(Clone, Debug)]
@@ -46,6 +49,10 @@ pub struct Identity {
     batchnorm: BatchNormBackend,
     /// The SHA-256 of the file of attributes, if the run trains on one.
     attributes: Option<String>,
+    /// The number of ranks. A run of another number has other bits, since sums over ranks round otherwise.
+    ranks: usize,
+    /// Whether a checkpoint of another number of ranks is accepted.
+    accepts_other_ranks: bool,
     training: Training,
 }
 
@@ -65,8 +72,25 @@ impl Identity {
             precision: device.precision(),
             batchnorm: device.batchnorm(),
             attributes: None,
+            ranks: device.group().ranks(),
+            accepts_other_ranks: false,
             training: training.clone(),
         }
+    }
+
+    /// The same, for a run that goes on with another number of ranks.
+    pub fn accepting_other_ranks(self, accepts_other_ranks: bool) -> Self {
+        Identity { accepts_other_ranks, ..self }
+    }
+
+    /// What the ranks of a run have in common, each with its name.
+    pub fn of_data(&self) -> [(&'static str, String); 4] {
+        [
+            ("the settings", self.config.to_toml()),
+            ("the identities of the training set", class_list(&self.classes)),
+            ("the training images", format!("{:08x}", self.images_crc32)),
+            ("the attributes", self.attributes.clone().unwrap_or_default()),
+        ]
     }
 
     /// The same with the attributes that the run trains on.
@@ -87,6 +111,9 @@ impl Identity {
         if self.batchnorm != BatchNormBackend::default() {
             metadata.extend([entry(BATCHNORM, self.batchnorm.to_string())]);
         }
+        if self.ranks > 1 {
+            metadata.extend([entry(RANKS, self.ranks.to_string())]);
+        }
         metadata.extend(self.attributes.iter().map(|sha256| entry(ATTRIBUTES, sha256.clone())));
         metadata
     }
@@ -100,6 +127,12 @@ impl Identity {
                 .fault(format!("was made with batch norm by {theirs}, not {batchnorm}"))
                 .with_remedies([Remedy::BatchNorm(theirs.into())]));
         }
+        let ranks = file.metadata().get(RANKS).map_or("1", String::as_str);
+        if ranks != self.ranks.to_string() && !self.accepts_other_ranks {
+            return Err(file
+                .fault(format!("was made by {ranks} ranks, not {}", self.ranks))
+                .with_remedies([Remedy::Ranks(ranks.into()), Remedy::OtherRanks]));
+        }
         for (key, own) in self.metadata() {
             if key == PRECISION {
                 // Checkpoints from before the choice of a precision are of f32.
@@ -111,7 +144,7 @@ impl Identity {
                 }
             } else if key == CLASSES {
                 check_classes(file, &self.classes)?;
-            } else if ![network::CONFIG, PROVENANCE, BATCHNORM].contains(&&*key) {
+            } else if ![network::CONFIG, PROVENANCE, BATCHNORM, RANKS].contains(&&*key) {
                 check_entry(file, &key, &own)?;
             }
         }

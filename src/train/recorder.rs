@@ -21,7 +21,8 @@ pub(super) struct Recorder<'a> {
     pub pending: VecDeque<(u64, Scheduled, PendingOutput)>,
     /// The number of newest steps that a download does not wait for.
     pub running: usize,
-    pub log: Log,
+    /// The log; none on ranks that write no files.
+    pub log: Option<Log>,
     pub observers: Observers<'a>,
     pub watch: Watch,
     /// Weight of the softmax loss.
@@ -55,10 +56,10 @@ impl Recorder<'_> {
                 metric_losses: &metric_losses.collect::<Result<Vec<_>>>()?,
             };
             let step = StepMetrics::new(number, scheduled.lr, losses);
-            self.log.write(&step)?;
+            self.log.as_mut().map_or(Ok(()), |log| log.write(&step))?;
             self.observers.measured(&step)?;
             if let Some((loss, value)) = step.not_finite() {
-                self.log.flush()?;
+                self.log.as_mut().map_or(Ok(()), Log::flush)?;
                 self.observers.caught_up(&step)?;
                 return Err(Error::Diverged(format!("step {number}: the {loss} is {value}")));
             }
@@ -67,7 +68,7 @@ impl Recorder<'_> {
             }
             newest = Some(step);
         }
-        self.log.flush()?;
+        self.log.as_mut().map_or(Ok(()), Log::flush)?;
         newest.map_or(Ok(()), |step| self.observers.caught_up(&step))
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Book: [chapter 1](../../../../../docs/book/src/01-one-step.md).
 
+use super::agreement;
 use super::batches::{loader_options, notes_on_pairs, require_pairs, unlabelled_images};
 use super::groups;
 use super::observer::{Observer, Observers};
@@ -13,7 +14,7 @@ use super::step_runner::StepRunner;
 use super::validator::Validator;
 use crate::Result;
 use crate::autograd::{Params, StepValues};
-use crate::config::Config;
+use crate::config::{BatchnormScope, Config};
 use crate::console::counted;
 use crate::data::{Attributes, Classes, Dataset, Loader};
 use crate::device::Device;
@@ -41,6 +42,10 @@ pub enum Start<'a> {
     Weights(&'a NetworkFile),
     /// The newest checkpoint of the run in this folder.
     Resume(&'a RunFolder),
+    /// The same, where another number of ranks goes on than has made the checkpoint: no longer bit for bit.
+    ResumeWithOtherRanks(&'a RunFolder),
+    /// The state of rank 0, which resumes a run after this number of steps. For the other ranks, which read no folder.
+    OfRank0(u64),
 }
 
 /// The end of a run.
@@ -131,9 +136,14 @@ impl Trainer {
         let (model, mut params) = match start {
             Start::Random => Model::new(config, outputs, device)?,
             Start::Weights(file) => file.start(config, outputs, device)?,
-            Start::Resume(run) => {
+            Start::Resume(run) | Start::ResumeWithOtherRanks(run) => {
                 let (model, specs) = Model::declare(config, outputs, device)?;
                 first = checkpoint::check_newest(&run.checkpoints(), config, &classes, &specs)?;
+                (model, Params::new(device, &specs)?)
+            }
+            Start::OfRank0(done) => {
+                let (model, specs) = Model::declare(config, outputs, device)?;
+                first = done;
                 (model, Params::new(device, &specs)?)
             }
         };
@@ -150,10 +160,12 @@ impl Trainer {
         let data = data.with_attributes(attributes.as_ref());
         let provenance = provenance(start, data, device)?;
         let identity = Identity::new(config, &classes, &loader, device, &provenance.training)
-            .with_attributes(attributes.as_ref());
-        if let Start::Resume(run) = start {
+            .with_attributes(attributes.as_ref())
+            .accepting_other_ranks(matches!(start, Start::ResumeWithOtherRanks(_)));
+        if let Start::Resume(run) | Start::ResumeWithOtherRanks(run) = start {
             checkpoint::restore(&run.checkpoints(), &identity, &mut params, &mut *optimizer)?;
         }
+        agreement::start(&device.group(), &identity, device, &mut params, &mut *optimizer)?;
         let test_images = split.map(|split| split.decode(config, progress)).transpose()?;
         // Each error names its image.
         let skipped = loader.skipped().iter().map(|(_, error)| error.line());
@@ -164,7 +176,7 @@ impl Trainer {
         let origin = match start {
             Start::Random => Origin::Random,
             Start::Weights(_) => Origin::Trained,
-            Start::Resume(_) => Origin::Unknown,
+            Start::Resume(_) | Start::ResumeWithOtherRanks(_) | Start::OfRank0(_) => Origin::Unknown,
         };
         Ok(Trainer {
             config,
@@ -215,6 +227,28 @@ impl Trainer {
     /// A loss that is not finite; a full disk; errors of observers. The last good checkpoint survives, and the error
     /// names it.
     pub fn run(self, run: &RunFolder, stop: &AtomicBool, observers: Observers<'_>) -> Result<Outcome> {
+        Ok(match self.train(Some(run), stop, observers)? {
+            None => Outcome::Finished(run.weights()),
+            Some(done) => Outcome::Interrupted(done),
+        })
+    }
+
+    /// As [`Trainer::run`], on a rank other than 0, which writes no files. Returns the number of finished steps if the run
+    /// was stopped, on request to any rank, and otherwise `None`.
+    ///
+    /// # Errors
+    /// A loss that is not finite; a rank that fails.
+    pub fn follow(self, stop: &AtomicBool) -> Result<Option<u64>> {
+        self.train(None, stop, Observers::none())
+    }
+
+    /// Trains; writes into `run` if it is given. Returns the number of finished steps if the run was stopped.
+    fn train(
+        self,
+        run: Option<&RunFolder>,
+        stop: &AtomicBool,
+        observers: Observers<'_>,
+    ) -> Result<Option<u64>> {
         let Trainer {
             config,
             device,
@@ -231,6 +265,7 @@ impl Trainer {
             notes,
             may_capture,
         } = self;
+        let group = device.group();
         let mut values = StepValues::new(&device, config.run.seed)?.with_scalars(&schedule::SCALARS)?;
         optimizer.prepare(&params)?;
         let mut step_runner = StepRunner::new(&device, may_capture);
@@ -240,50 +275,60 @@ impl Trainer {
                 Device::Cpu(_) => 0,
                 Device::Cuda(_) => RUNNING,
             },
-            log: Log::continue_at(&run.metrics(), first)?,
+            log: run.map(|run| Log::continue_at(&run.metrics(), first)).transpose()?,
             observers,
             watch: Watch::new(&config, origin),
             softmax_weight: config.loss.softmax.weight,
             metric_losses: config.loss.metric_losses(),
             has_unlabelled: config.data.unlabelled.is_some(),
         };
-        if first > 0 {
+        if let Some(run) = run.filter(|_| first > 0) {
             // The steps before the interruption count for the verdict at the end. The file may have been moved away.
             let earlier = metrics::read(&run.metrics()).unwrap_or_default();
             earlier.iter().for_each(|step| recorder.watch.add(step));
         }
-        let checkpoint = Checkpoint {
+        let checkpoint = run.map(|run| Checkpoint {
             folder: run.checkpoints(),
             kept: config.run.checkpoints_kept,
             identity,
             steps_per_epoch: loader.steps_per_epoch(),
+        });
+        let name_last_good = |error| match &checkpoint {
+            Some(checkpoint) => checkpoint.name_last_good(error),
+            None => error,
         };
-        if let Some(example) = skipped.first() {
+        if let (Some(run), Some(example)) = (run, skipped.first()) {
             let (list, images) = (run.skipped(), counted(skipped.len(), "image"));
             write_atomically(&list, |w| w.write_all((skipped.join("\n") + "\n").as_bytes()))?;
             recorder.observers.note(&format!("{images} left out (see {}): {example} ...", list.display()));
+        }
+        if group.ranks() == 1 && config.solver.batchnorm_scope != BatchnormScope::All {
+            recorder.observers.note("solver.batchnorm_scope has no effect with one rank");
         }
         let unused = notes.into_iter().chain(config.unused()).chain(schedule::ineffective(&config));
         for note in unused.chain(notes_on_pairs(&config, &loader)) {
             recorder.observers.note(&note);
         }
         let clock = RunClock::start(provenance);
-        clock.write(run).map_err(|e| checkpoint.name_last_good(e))?;
-        if first == 0 {
-            // A run that is resumed before its first checkpoint must continue from the same initial weights.
-            checkpoint.save(0, &params, &*optimizer).map_err(|e| checkpoint.name_last_good(e))?;
+        if let (Some(run), Some(checkpoint)) = (run, &checkpoint) {
+            clock.write(run).map_err(name_last_good)?;
+            if first == 0 {
+                // A run that is resumed before its first checkpoint must continue from the same initial weights.
+                checkpoint.save(0, &params, &*optimizer).map_err(name_last_good)?;
+            }
         }
 
         let validator = test_images
-            .map(|images| Validator::new(images, &config, run, first, &mut recorder.observers))
+            .map(|images| Validator::new(images, &config, run, &group, first, &mut recorder.observers))
             .transpose();
-        let mut validator = validator.map_err(|e| checkpoint.name_last_good(e))?;
+        let mut validator = validator.map_err(name_last_good)?;
         // The run may have been killed between a checkpoint and the evaluation that follows it.
         if let Some(validator) = validator.as_mut().filter(|validator| validator.is_due(first)) {
             let observers = &mut recorder.observers;
+            let checkpoint = checkpoint.as_ref();
             let evaluated =
-                validator.evaluate(first, &model, &mut params, &mut *optimizer, &checkpoint, observers);
-            evaluated.map_err(|e| checkpoint.name_last_good(e))?;
+                validator.evaluate(first, &model, &mut params, &mut *optimizer, checkpoint, observers);
+            evaluated.map_err(name_last_good)?;
         }
         let end = |validator: &Option<Validator>| validator.as_ref()?.end(config.solver.iterations);
 
@@ -299,7 +344,7 @@ impl Trainer {
                 let begun = groups::freeze(&config, &model, &mut params, number)
                     .and_then(|()| rounds::begin(&config, &model, &mut params, &mut *optimizer, number))
                     .and_then(|said| optimizer.prepare(&params).map(|()| said));
-                let said = begun.map_err(|e| checkpoint.name_last_good(e))?;
+                let said = begun.map_err(name_last_good)?;
                 said.iter().for_each(|said| recorder.observers.note(said));
             }
             // ANCHOR: iteration
@@ -311,7 +356,7 @@ impl Trainer {
                     step(&model, &mut params, &mut *optimizer, &values, batch, &config)
                 })
             });
-            let sent = ran.map_err(|e| checkpoint.name_last_good(e))?;
+            let sent = ran.map_err(name_last_good)?;
             if let Some(capture_error) = step_runner.take_capture_error() {
                 recorder.observers.note(&capture_error);
             }
@@ -320,18 +365,24 @@ impl Trainer {
 
             let done = number + 1;
             let last = done == config.solver.iterations;
-            let stopping = stop.load(Ordering::Relaxed);
+            // A request to one rank stops all of them, after the same step.
+            let stopping = u64::from(stop.load(Ordering::Relaxed));
+            let stopping = group.largest("the request to stop", stopping).map_err(name_last_good)? != 0;
             let due = validator.as_ref().is_some_and(|validator| validator.is_due(done));
             let save = last || stopping || due || done % config.run.checkpoint_every == 0;
             recorder.observers.issued(done);
             if save || done % config.run.log_every == 0 || recorder.pending.len() >= MOST_PENDING {
                 let running = if save { 0 } else { recorder.running };
-                recorder.read_back(running).map_err(|e| checkpoint.name_last_good(e))?;
+                recorder.read_back(running).map_err(name_last_good)?;
             }
             if save {
-                let saved = recorder.log.sync().and_then(|()| checkpoint.save(done, &params, &*optimizer));
+                agreement::check(&group, &params).map_err(name_last_good)?;
+            }
+            if let (true, Some(run), Some(checkpoint)) = (save, run, &checkpoint) {
+                let synced = recorder.log.as_mut().map_or(Ok(()), Log::sync);
+                let saved = synced.and_then(|()| checkpoint.save(done, &params, &*optimizer));
                 let saved = saved.and_then(|()| clock.write(run));
-                saved.map_err(|e| checkpoint.name_last_good(e))?;
+                saved.map_err(name_last_good)?;
                 recorder.observers.saved(done);
                 if let Err(error) = checkpoint.prune() {
                     recorder.observers.note(&format!("an old checkpoint stays: {error}"));
@@ -340,24 +391,27 @@ impl Trainer {
             // A run that is stopped evaluates when it is resumed.
             if let Some(validator) = validator.as_mut().filter(|_| due && (last || !stopping)) {
                 let observers = &mut recorder.observers;
+                let checkpoint = checkpoint.as_ref();
                 let evaluated =
-                    validator.evaluate(done, &model, &mut params, &mut *optimizer, &checkpoint, observers);
-                evaluated.map_err(|e| checkpoint.name_last_good(e))?;
+                    validator.evaluate(done, &model, &mut params, &mut *optimizer, checkpoint, observers);
+                evaluated.map_err(name_last_good)?;
             }
             if stopping && !last {
                 recorder.observers.ended();
-                return Ok(Outcome::Interrupted(done));
+                return Ok(Some(done));
             }
         }
         if let Some(warning) = recorder.watch.at_end() {
             recorder.observers.note(&warning);
         }
         recorder.observers.ended();
-        let written = optimizer.average(&params).and_then(|average| {
-            checkpoint.write_weights(&run.weights(), average.as_deref().unwrap_or(&params))
-        });
-        written.map_err(|e| checkpoint.name_last_good(e))?;
-        Ok(Outcome::Finished(run.weights()))
+        if let (Some(run), Some(checkpoint)) = (run, &checkpoint) {
+            let written = optimizer.average(&params).and_then(|average| {
+                checkpoint.write_weights(&run.weights(), average.as_deref().unwrap_or(&params))
+            });
+            written.map_err(name_last_good)?;
+        }
+        Ok(None)
     }
 }
 
@@ -367,7 +421,8 @@ fn provenance(start: Start<'_>, data: DataSet, device: &Device) -> Result<RunPro
     let (start, device) = match start {
         Start::Random => (provenance::Start::Random, device.describe()),
         Start::Weights(file) => (provenance::Start::Weights(file.weights_file()), device.describe()),
-        Start::Resume(run) => {
+        Start::OfRank0(_) => return Ok(RunProvenance::default()),
+        Start::Resume(run) | Start::ResumeWithOtherRanks(run) => {
             let mut training =
                 checkpoint::training_of_newest(&run.checkpoints())?.resumed(&device.describe());
             training.data.get_or_insert(data);

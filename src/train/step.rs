@@ -3,8 +3,9 @@
 //! Book: [chapter 1](../../../../../docs/book/src/01-one-step.md).
 
 use super::schedule::{CENTER_RATE, LAMBDA, LR};
+use super::{gradient_sum, running_statistics};
 use crate::autograd::{Params, StepValues, Tape};
-use crate::config::{Config, Normalization, Optimizer as Kind};
+use crate::config::{BatchnormScope, Config, Normalization, Optimizer as Kind};
 use crate::data::Batch;
 use crate::device::Device;
 use crate::model::Model;
@@ -74,8 +75,14 @@ pub fn step_with_hook(
     let Some(head) = &model.head else {
         return Err(Error::Run("a model without classes cannot be trained".into()));
     };
+    let momentum = config.solver.batchnorm_momentum;
+    // Statistics of the backbone may be frozen; an embedding and a neck are new, and learn their own.
+    let of_new = match config.solver.batchnorm_scope {
+        BatchnormScope::All => Statistics::Batch { momentum },
+        BatchnormScope::Rank => Statistics::ShareOfBatch { momentum },
+    };
     let statistics = match config.solver.batchnorm {
-        Normalization::Batch => Statistics::Batch { momentum: config.solver.batchnorm_momentum },
+        Normalization::Batch => of_new,
         Normalization::Frozen => Statistics::Frozen,
     };
     let Batch { pixels, labels, .. } = batch;
@@ -86,8 +93,6 @@ pub fn step_with_hook(
     let pixels = tape.constant(pixels);
     let pool5 = model.pool5(&mut tape, pixels, statistics)?;
     // ANCHOR_END: forward
-    // Statistics of the backbone may be frozen; an embedding and a neck are new, and learn their own.
-    let of_new = Statistics::Batch { momentum: config.solver.batchnorm_momentum };
     let features = model.behind(&mut tape, pool5, of_new)?;
     let has_unlabelled = config.data.unlabelled.is_some();
     let losses =
@@ -115,11 +120,17 @@ pub fn step_with_hook(
     // Line 6 on a GPU: the weights of a section are updated beside the rest of the backward pass, as soon as their
     // gradients are complete. A CPU has nothing to run beside, so there the weights come last.
     let (lr, is_early) = (values.scalar(LR)?, matches!(tape.device(), Device::Cuda(_)));
+    let group = tape.device().group();
     tape.backward_by_section(seeds, &mut |params, section| match is_early {
         true => optimizer.step_section(params, section, lr, &values.step),
         false => Ok(()),
     })?;
     // ANCHOR_END: seeds
+    // With several ranks each has the gradient of its own images.
+    gradient_sum::sum(params, &group)?;
+    if config.solver.batchnorm_scope == BatchnormScope::Rank {
+        running_statistics::average(params, &group)?;
+    }
     done(Phase::Backward)?;
 
     // Line 5: the centers of the classes in the batch, which belong to the batch-contrastive loss; those of the

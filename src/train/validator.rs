@@ -6,10 +6,12 @@ use crate::config::Config;
 use crate::eval::in_training::TestImages;
 use crate::model::Model;
 use crate::optim::Optimizer;
+use crate::ranks::Group;
 use crate::run::checkpoint::Checkpoint;
 use crate::run::validation::{self, Validation};
 use crate::run::{Layout, RunFolder};
 use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
 use std::fs;
 
 /// The evaluations of a run, made so far and to come.
@@ -17,7 +19,8 @@ pub(super) struct Validator {
     images: TestImages,
     every: u64,
     patience: u64,
-    layout: Layout,
+    /// The folder of the run; none on ranks that write no files.
+    layout: Option<Layout>,
     /// The evaluations so far.
     done: Vec<Validation>,
     /// The mAP of the best weights, if the lines of their evaluation were moved away.
@@ -32,32 +35,18 @@ impl Validator {
     pub fn new(
         images: TestImages,
         config: &Config,
-        run: &RunFolder,
+        run: Option<&RunFolder>,
+        group: &Group,
         first: u64,
         observers: &mut Observers<'_>,
     ) -> Result<Self> {
-        let done = validation::continue_at(&run.validation(), first)?;
-        // The best weights of an evaluation that the run has not reached again would outlive a run that ends before.
-        let record = validation::read_best(run)?;
-        let recorded =
-            record.as_ref().filter(|best| best.iterations < first).and_then(|best| best.map_market);
-        if let Some(best) = record.filter(|best| best.iterations > first) {
-            for file in [run.best(), run.best_record()] {
-                match fs::remove_file(&file) {
-                    Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                        return Err(Error::io(&file)(error));
-                    }
-                    _ => {}
-                }
-            }
-            observers.note(&format!(
-                "the best weights were those after {} iterations, behind the checkpoint; they are removed, and written \
-                 again when the run gets there",
-                best.iterations
-            ));
-        }
         let (every, patience) = (config.run.eval_every, config.run.patience);
-        Ok(Validator { images, every, patience, layout: Layout::of(run.path()), done, recorded })
+        let earlier =
+            run.map_or(Ok(Earlier::default()), |run| Earlier::continue_at(run, first, observers))?;
+        // The ranks decide together when a run ends.
+        let Earlier { done, recorded } = earlier.of_rank_0(group)?;
+        let layout = run.map(|run| Layout::of(run.path()));
+        Ok(Validator { images, every, patience, layout, done, recorded })
     }
 
     /// Whether an evaluation is due after `done` iterations, and was not made before an interruption.
@@ -77,7 +66,7 @@ impl Validator {
         model: &Model,
         params: &mut Params,
         optimizer: &mut dyn Optimizer,
-        checkpoint: &Checkpoint,
+        checkpoint: Option<&Checkpoint>,
         observers: &mut Observers<'_>,
     ) -> Result<()> {
         let params = match optimizer.average(params)? {
@@ -104,10 +93,12 @@ impl Validator {
         };
         let before = validation::best(&self.done).and_then(|best| best.map_market);
         let is_best = one.map_market > before && one.map_market > self.recorded;
-        if is_best {
-            checkpoint.write_best(&self.layout, params, &one)?;
+        if let (Some(layout), Some(checkpoint)) = (&self.layout, checkpoint) {
+            if is_best {
+                checkpoint.write_best(layout, params, &one)?;
+            }
+            validation::append(&layout.validation(), &one)?;
         }
-        validation::append(&self.layout.validation(), &one)?;
         observers.validated(&one, is_best)?;
         self.done.push(one);
         Ok(())
@@ -126,8 +117,53 @@ impl Validator {
                  (run.patience = {}); {best}. To go on, set run.patience in {} to 0 or higher, and resume",
                 validation::since_best(&self.done),
                 self.patience,
-                self.layout.config().display()
+                self.layout.as_ref().map_or("config.toml".into(), |layout| layout.config().display().to_string())
             )
         })
+    }
+}
+
+/// The evaluations of a run before it starts or is resumed.
+#[derive(Default, Serialize, Deserialize)]
+struct Earlier {
+    done: Vec<Validation>,
+    recorded: Option<f64>,
+}
+
+impl Earlier {
+    /// Reads the evaluations of the run's folder, and removes the best weights behind iteration `first`.
+    fn continue_at(run: &RunFolder, first: u64, observers: &mut Observers<'_>) -> Result<Self> {
+        let done = validation::continue_at(&run.validation(), first)?;
+        // The best weights of an evaluation that the run has not reached again would outlive a run that ends before.
+        let record = validation::read_best(run)?;
+        let recorded =
+            record.as_ref().filter(|best| best.iterations < first).and_then(|best| best.map_market);
+        if let Some(best) = record.filter(|best| best.iterations > first) {
+            for file in [run.best(), run.best_record()] {
+                match fs::remove_file(&file) {
+                    Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                        return Err(Error::io(&file)(error));
+                    }
+                    _ => {}
+                }
+            }
+            observers.note(&format!(
+                "the best weights were those after {} iterations, behind the checkpoint; they are removed, and written \
+                 again when the run gets there",
+                best.iterations
+            ));
+        }
+        Ok(Earlier { done, recorded })
+    }
+
+    /// The evaluations that rank 0 has read, on each rank.
+    fn of_rank_0(self, group: &Group) -> Result<Self> {
+        if group.ranks() == 1 {
+            return Ok(self);
+        }
+        // Finite numbers always have a JSON form, which is read as the same bits.
+        let text = serde_json::to_string(&self).unwrap_or_default();
+        let text = group.broadcast_text("the evaluations so far", &text)?;
+        serde_json::from_str(&text).map_err(|e| Error::Run(format!("the evaluations that rank 0 sends: {e}")))
     }
 }

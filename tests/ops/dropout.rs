@@ -33,7 +33,7 @@ fn both(
     let x = tape.leaf(Tensor::from_f32(device, shape, x).unwrap());
     let y = match stream {
         Dropout => dropout(&mut tape, x.clone(), ratio).unwrap(),
-        stream => dropout_from(&mut tape, x.clone(), ratio, stream).unwrap(),
+        stream => dropout_from(&mut tape, x.clone(), ratio, stream, 0).unwrap(),
     };
     let out = host(&y.value);
     let mut seeds = vec![(y, Tensor::from_f32(device, shape, dy).unwrap())];

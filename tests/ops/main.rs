@@ -19,6 +19,7 @@ mod distance;
 mod dropout;
 mod ema;
 mod erase;
+mod gather;
 mod gem;
 mod global_avg_pool;
 mod golden;

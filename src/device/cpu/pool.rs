@@ -7,6 +7,7 @@
 //! Book: [chapter 2](../../../../../../docs/book/src/02-memory.md).
 
 use crate::device::Precision;
+use crate::ranks::Group;
 use aligned_vec::{AVec, ConstAlign, avec};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, Weak};
@@ -18,11 +19,13 @@ const GRAIN: usize = 4096;
 
 type Block = AVec<u8, ConstAlign<ALIGN>>;
 
-/// The CPU device: a pool of free host memory blocks by size, and the number format of activations.
+/// The CPU device: a pool of free host memory blocks by size, the number format of activations, and the group of ranks
+/// that it computes in.
 #[derive(Debug, Default)]
 pub struct CpuDevice {
     free: Mutex<BTreeMap<usize, Vec<Block>>>,
     precision: Precision,
+    group: Group,
 }
 
 /// A block of host memory, aligned to 64 bytes; dropping it returns the block to the device's pool.
@@ -37,6 +40,16 @@ impl CpuDevice {
     pub fn new(precision: Precision) -> Self {
         let precision = if precision == Precision::Tf32 { Precision::F32 } else { precision };
         CpuDevice { precision, ..CpuDevice::default() }
+    }
+
+    /// The same as a rank of a group.
+    pub fn in_group(self, group: Group) -> Self {
+        CpuDevice { group, ..self }
+    }
+
+    /// The group of ranks that this device computes in.
+    pub fn group(&self) -> &Group {
+        &self.group
     }
 
     /// The number format of activations in memory.

@@ -36,6 +36,22 @@ pub fn start(threads: usize) -> Result<()> {
     Ok(())
 }
 
+/// Starts the computing threads of one of `processes` processes that share this host, where neither `--threads` nor
+/// `RAYON_NUM_THREADS` says how many: its share of the usable cores. A launcher that binds each process to cores of its own
+/// has shared them already. Call it once, before any work.
+///
+/// # Errors
+/// Threads that cannot be started.
+pub fn start_share(processes: usize) -> Result<()> {
+    match Cores::here().share(processes, std::env::var_os(VARIABLE).is_some()) {
+        Some(threads) => rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build_global()
+            .map_err(|e| Error::Device(format!("{}: {e}", counted(threads, "thread")))),
+        None => Ok(()),
+    }
+}
+
 /// The number of computing threads and where it comes from, in words.
 pub fn describe() -> String {
     let asked = match (GIVEN.get(), std::env::var(VARIABLE)) {
@@ -74,6 +90,13 @@ impl Cores {
             allowed,
             online: online.map(|cores| cores.len()),
         }
+    }
+
+    /// The threads of one of `processes` processes; none if the cores are shared already, or the number `is_given`.
+    fn share(self, processes: usize, is_given: bool) -> Option<usize> {
+        let is_bound =
+            matches!((self.allowed, self.online), (Some(allowed), Some(online)) if allowed < online);
+        (processes > 1 && !is_given && !is_bound).then(|| (self.usable / processes).max(1))
     }
 
     /// The words for a number of threads that the option or the variable `asked` set.
@@ -136,6 +159,10 @@ mod tests {
         assert!(cores(1, 3, 8).describe(1, None).starts_with("1 for 3 cores, by the CPU quota"));
         assert_eq!(cores(2, 2, 2).describe(2, Some("--threads")), "2, by --threads");
         assert!(cores(2, 2, 2).describe(3, Some(VARIABLE)).contains("may use 2 cores"));
+        assert_eq!(cores(8, 8, 8).share(4, false), Some(2));
+        assert_eq!(cores(2, 2, 2).share(4, false), Some(1));
+        assert_eq!([cores(8, 8, 8).share(4, true), cores(2, 2, 8).share(4, false)], [None, None]);
+        assert_eq!(cores(8, 8, 8).share(1, false), None);
         let unknown = Cores { usable: 4, allowed: None, online: None };
         assert_eq!(unknown.describe(4, None), "4, one for each core");
     }

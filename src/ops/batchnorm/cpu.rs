@@ -3,13 +3,14 @@
 //! Book: [chapter 8](../../../../../../docs/book/src/08-normalise.md).
 
 use super::moments::{COMBINE, Moments, moments, sum_chunk_rows};
-use super::{BETA, BatchNorm, Dx, EPS, Forward, GAMMA, Gradients};
+use super::{BETA, Dx, EPS, Forward, GAMMA, Gradients};
 use crate::Result;
 use crate::autograd::{Sinks, Tape};
 use crate::device::Device;
 use crate::device::cpu::simd::vectorized;
 use crate::device::cpu::{Addends, lanes, sum_rows};
 use crate::element::{DType, Real, with_real};
+use crate::ranks::Group;
 use crate::tensor::Tensor;
 use rayon::prelude::*;
 
@@ -23,18 +24,20 @@ pub fn forward(
     y: &mut Tensor,
     x: Option<&Tensor>,
 ) -> Result<Tensor> {
-    let affine = affine(tape, x.unwrap_or(y), pass.bn, pass.momentum)?;
+    let affine = affine(tape, x.unwrap_or(y), pass)?;
     with_real!(y, E => normalise::<E>(y, x, &affine, pass.residual, pass.relu));
     Ok(affine)
 }
 
 /// Computes the coefficients of the normalisation ([`Affine`]): with `momentum` from the statistics of `x`, which also
 /// update the running statistics, otherwise from the running statistics.
-fn affine(tape: &mut Tape<'_>, x: &Tensor, bn: &BatchNorm, momentum: Option<f32>) -> Result<Tensor> {
-    let moments = match momentum {
+fn affine(tape: &mut Tape<'_>, x: &Tensor, pass: &Forward<'_>) -> Result<Tensor> {
+    let bn = pass.bn;
+    let moments = match pass.momentum {
         Some(momentum) => {
             let (device, c) = (tape.device(), x.shape().last());
             let moments = with_real!(x, E => moments::<E>(&device, x.reals(), c));
+            let moments = moments.of_all(pass.group)?;
             moments.move_mean(tape.buffer_mut(bn.mean).f32_mut(), momentum);
             moments.move_var(tape.buffer_mut(bn.var).f32_mut(), momentum);
             moments
@@ -52,7 +55,7 @@ pub fn backward(pass: &mut Gradients, sinks: &mut Sinks<'_>) -> Result<()> {
 }
 
 fn backward_of<E: Real>(pass: &mut Gradients, sinks: &mut Sinks<'_>) -> Result<()> {
-    let Gradients { dy, x, y, affine, batch, .. } = pass;
+    let Gradients { dy, x, y, affine, batch, group, .. } = pass;
     let affine = affine.f32();
     let mut correction = None;
     if let Some(x) = &*x {
@@ -67,7 +70,10 @@ fn backward_of<E: Real>(pass: &mut Gradients, sinks: &mut Sinks<'_>) -> Result<(
             mode.store(to.f32_mut(), sums.iter().map(|s| s.dbeta as f32));
             Ok(())
         })?;
-        correction = batch.then(|| correct(sinks.device(), affine, &sums, rows)).transpose()?;
+        if *batch {
+            let sums = of_all(sums, group)?;
+            correction = Some(correct(sinks.device(), affine, &sums, group.ranks() * rows)?);
+        }
     } else if let (true, Some(y)) = (pass.mask_dy, &*y) {
         mask_in_place::<E>(dy.reals_mut(), y.reals());
     }
@@ -290,6 +296,24 @@ fn sums<E: Real>(
         }
     });
     channels
+}
+
+/// The sums over the ranks of `group`, added in rank order.
+fn of_all(own: Vec<ChannelSums>, group: &Group) -> Result<Vec<ChannelSums>> {
+    if group.ranks() == 1 {
+        return Ok(own);
+    }
+    let own: Vec<[f64; 2]> = own.iter().map(|sums| [sums.dbeta, sums.dgamma]).collect();
+    let mut all = vec![[0.0; 2]; group.ranks() * own.len()];
+    group.gather("the gradients of a batch normalisation", &own, &mut all)?;
+    let mut total = vec![ChannelSums::default(); own.len()];
+    for rank in all.chunks_exact(own.len()) {
+        for (total, [dbeta, dgamma]) in total.iter_mut().zip(rank) {
+            total.dbeta += dbeta;
+            total.dgamma += dgamma;
+        }
+    }
+    Ok(total)
 }
 
 /// Computes the correction of dx by batch statistics, (x - mean) slope + offset: slope and offset are the rows of the

@@ -2,9 +2,11 @@
 //!
 //! Book: [chapter 8](../../../../../../docs/book/src/08-normalise.md).
 
+use crate::Result;
 use crate::device::Device;
 use crate::device::cpu::{Addends, lanes, sum_rows};
 use crate::element::Real;
+use crate::ranks::Group;
 use crate::tensor::Tensor;
 use rayon::prelude::*;
 
@@ -27,6 +29,32 @@ impl Moments {
     pub fn running(mean: &[f32], var: &[f32]) -> Self {
         let mean_var = mean.iter().zip(var).map(|(&m, &v)| [f64::from(m), f64::from(v)]).collect();
         Moments { mean_var, rows: 0 }
+    }
+
+    /// The moments of the values of all ranks of `group`, each of which has as many: those of the ranks, merged in rank
+    /// order.
+    ///
+    /// # Errors
+    /// A rank that fails.
+    pub fn of_all(self, group: &Group) -> Result<Self> {
+        if group.ranks() == 1 {
+            return Ok(self);
+        }
+        let (c, rows) = (self.mean_var.len(), self.rows);
+        let mut all = vec![[0.0; 2]; group.ranks() * c];
+        group.gather("the moments of a batch normalisation", &self.mean_var, &mut all)?;
+        let mut merged = vec![[0.0; 2]; c];
+        for (rank, own) in all.chunks_exact(c).enumerate() {
+            let share = 1.0 / (rank as f64 + 1.0);
+            for ([mean, var], [own_mean, own_var]) in merged.iter_mut().zip(own) {
+                // Both are of whole ranks, so that counts are in units of `rows`, and the variance is that of the ranks up
+                // to here (Chan, Golub, LeVeque).
+                let delta = own_mean - *mean;
+                *var += (own_var - *var) * share + delta * delta * rank as f64 * share * share;
+                *mean += delta * share;
+            }
+        }
+        Ok(Moments { mean_var: merged, rows: group.ranks() * rows })
     }
 
     /// Updates the running mean.

@@ -1,0 +1,78 @@
+//! What the ranks of a run must have in common before the first step and at each checkpoint, and the weights of rank 0,
+//! from which all of them start.
+//!
+//! Book: [chapter 20](../../../../../docs/book/src/20-many-ranks.md).
+
+use crate::autograd::Params;
+use crate::device::Device;
+use crate::optim::Optimizer;
+use crate::ranks::Group;
+use crate::run::checkpoint::Identity;
+use crate::{Error, Result};
+
+/// What helps where ranks differ at the start.
+const SAME: &str = "start the same program with the same arguments, and give each host the same files";
+
+/// Checks that the ranks have the same program, processor loops, settings, identities and images, and copies the weights,
+/// the statistics and the optimiser's state of rank 0 to all ranks.
+///
+/// # Errors
+/// A rank that differs, by its number and host; a rank that fails.
+pub(super) fn start(
+    group: &Group,
+    identity: &Identity,
+    device: &Device,
+    params: &mut Params,
+    optimizer: &mut dyn Optimizer,
+) -> Result<()> {
+    if group.ranks() == 1 {
+        return Ok(());
+    }
+    group.require_equal("the version of bcreid", env!("CARGO_PKG_VERSION"), SAME)?;
+    // Each rank updates its weights by itself, so the loops of all must round alike.
+    group.require_equal(
+        "the device",
+        &device.describe(),
+        "start ranks on processors of one kind, or set BCREID_CPU=avx2 for all",
+    )?;
+    for (what, own) in identity.of_data() {
+        group.require_equal(what, &own, SAME)?;
+    }
+    const WEIGHTS: &str = "the weights of rank 0";
+    for param in params.params_mut() {
+        let mut values = param.value.to_host_f32()?;
+        group.broadcast(WEIGHTS, &mut values)?;
+        param.load(&values)?;
+    }
+    let buffers = params.buffers_mut().iter_mut().map(|buffer| &mut buffer.value);
+    for tensor in buffers {
+        let mut values = tensor.to_host_f32()?;
+        group.broadcast(WEIGHTS, &mut values)?;
+        tensor.copy_from_host_f32(&values)?;
+    }
+    for (_, tensor) in optimizer.state_mut(params) {
+        let mut values = tensor.to_host_f32()?;
+        group.broadcast("the optimiser's state of rank 0", &mut values)?;
+        tensor.copy_from_host_f32(&values)?;
+    }
+    Ok(())
+}
+
+/// Checks that all ranks have the same weights and statistics, bit for bit.
+///
+/// # Errors
+/// A rank with others: its memory or processor has failed, or this program has a fault. A rank that fails.
+pub(super) fn check(group: &Group, params: &Params) -> Result<()> {
+    if group.ranks() == 1 {
+        return Ok(());
+    }
+    let mut hasher = crc32fast::Hasher::new();
+    let weights = params.params().iter().map(|param| &param.value);
+    for tensor in weights.chain(params.buffers().iter().map(|buffer| &buffer.value)) {
+        hasher.update(bytemuck::cast_slice(&tensor.to_host_f32()?));
+    }
+    let own = format!("{:08x}", hasher.finalize());
+    group
+        .require_equal("the weights", &own, "check that host's memory")
+        .map_err(|error| Error::Run(format!("the ranks have come apart: {error}")))
+}

