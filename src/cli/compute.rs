@@ -2,13 +2,14 @@
 
 use crate::Result;
 use crate::device::{BatchNormBackend, Device, Numerics, Precision};
+use crate::ranks::Place;
 use clap::builder::PossibleValue;
 use clap::{Args, ValueEnum, ValueHint};
 
 /// The compute device, its precision and its batch normalisation.
 #[derive(Clone, Debug, Args)]
 pub struct Compute {
-    /// Compute device: auto, cpu, cuda or cuda:N.
+    /// Compute device: auto, cpu, cuda or cuda:N. Of several ranks on a host each takes a GPU of its own with cuda.
     #[arg(long, value_name = "DEVICE", value_hint = ValueHint::Other, default_value = "auto")]
     device: String,
     /// Precision of convolutions and matrix products: f32, bf16, or on CUDA also tf32.
@@ -77,6 +78,15 @@ impl Compute {
     /// # Errors
     /// If the device or its libraries are missing, with how to get them.
     pub fn choose(&self) -> Result<(Device, String)> {
-        Device::choose(&self.device, self.numerics())
+        let place = Place::from_environment()?;
+        let wish = match &*self.device {
+            // Each rank of a host has a GPU of its own.
+            "cuda" if !place.is_alone() => format!("cuda:{}", place.local_rank),
+            "auto" if !place.is_alone() && Device::without_cuda().is_none() => {
+                format!("cuda:{}", place.local_rank)
+            }
+            other => other.into(),
+        };
+        Device::choose(&wish, self.numerics())
     }
 }

@@ -3,10 +3,11 @@
 use super::compute::Compute;
 use super::counter::Counter;
 use super::data::Opening;
+use super::shard::Shard;
 use crate::command_help::require_new;
 use crate::console::counted;
 use crate::data::folder::Folder;
-use crate::data::{BadImages, Dataset, Labels, Part};
+use crate::data::{BadImages, Dataset, Labels, Part, Sample};
 use crate::device::Device;
 use crate::eval::extract::Extractor;
 use crate::export::features::{self, Format};
@@ -35,6 +36,11 @@ pub struct Extract {
     part: Option<Part>,
     #[command(flatten)]
     opening: Opening,
+    /// Extract part K of N of the images, into a file of its own: gallery-00003-of-00008.arrow with --out gallery.arrow
+    /// --shard 3/8. The parts together have the features of one extraction, bit for bit. Under mpirun, srun or torchrun
+    /// rank r of N takes part r + 1.
+    #[arg(long, value_name = "K/N")]
+    shard: Option<Shard>,
     /// The file to write. Its extension sets the format: .safetensors for this program, .npy with a .csv of
     /// path,pid,camid beside it, or .arrow.
     #[arg(long, value_name = "F.safetensors|F.npy|F.arrow")]
@@ -158,6 +164,13 @@ impl Extract {
     }
 
     pub fn run(mut self) -> Result<ExitCode> {
+        let shard = match self.shard {
+            Some(shard) => Some(shard),
+            None => Shard::of_rank()?,
+        };
+        if let Some(shard) = shard {
+            self.out = shard.file(&self.out);
+        }
         self.out = follow(&self.out)?;
         super::require_room_for_features(&self.out, self.force, &[&self.weights])?;
         let list = self.how.list_of_skipped(&self.out, self.force)?;
@@ -165,18 +178,32 @@ impl Extract {
         let (device, which) = self.how.compute.choose()?;
         let mut extractor = self.how.extractor(&self.weights, &device)?;
         note!("{which}");
+        let batch = extractor.batch();
+        let of_shard = |samples: &'_ [Sample]| match shard {
+            Some(shard) => shard.images(samples.len(), batch),
+            None => Ok(0..samples.len()),
+        };
         let mut extract = |to: &Path| {
             let bar = Counter::new("extracting");
             let advance = |done, total| bar.advance(done, total);
             match &images {
                 Images::Folder(folder) => {
-                    extractor.extract_to(to, &folder.samples, &Labels::default(), advance)?;
+                    let samples = &folder.samples[of_shard(&folder.samples)?];
+                    extractor.extract_to(to, samples, &Labels::default(), advance)?;
                 }
                 Images::Part(dataset, part) if dataset.part(*part).1.is_some() => {
+                    if shard.is_some() {
+                        return Err(Error::Data(
+                            "the features of this part are means over tracklets, which shards would cut; extract it in one \
+                             process, without --shard and without a launcher"
+                                .into(),
+                        ));
+                    }
                     extractor.extract_part(dataset, *part, advance)?.write(to)?;
                 }
                 Images::Part(dataset, part) => {
-                    extractor.extract_to(to, dataset.part(*part).0, &dataset.labels, advance)?;
+                    let samples = dataset.part(*part).0;
+                    extractor.extract_to(to, &samples[of_shard(samples)?], &dataset.labels, advance)?;
                 }
             }
             bar.finish();

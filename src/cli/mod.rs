@@ -26,6 +26,7 @@ mod report;
 mod reproduce;
 mod runs;
 mod settings;
+mod shard;
 mod stop;
 mod study;
 mod sweep;
@@ -130,7 +131,8 @@ impl Arguments {
         if let Some(threads) = self.threads {
             cpu::threads::start(threads)?;
         }
-        ranks::prepare(matches!(self.command, Command::Train(_)), self.threads)?;
+        let is_shared = matches!(self.command, Command::Train(_) | Command::Extract(_));
+        ranks::prepare(is_shared, self.threads)?;
         // The command runs on a thread of the rayon pool: calls from outside the pool cost two context switches for
         // each operation, a quarter of the time of a small network's step.
         rayon::scope(|_| match self.command.run() {

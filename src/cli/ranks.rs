@@ -37,7 +37,7 @@ impl Ranks {
         }
         let group = mpi::start(&place, Duration::from_secs(self.rank_timeout))?;
         if let Some(world) = mpi::started() {
-            detail!("ranks: {}, {}", place.ranks, world.library());
+            detail!("ranks: {}, {} ({})", place.ranks, group.library(), world.file());
         }
         Ok(group)
     }
@@ -55,8 +55,8 @@ pub fn prepare(is_shared: bool, threads: Option<usize>) -> Result<()> {
     }
     if !is_shared {
         return Err(Error::Run(format!(
-            "{} starts this command {} times, and it is one for a single process: start it without a launcher (bcreid train \
-             is shared by ranks)",
+            "{} starts this command {} times, and it is one for a single process: start it without a launcher (ranks share \
+             bcreid train and bcreid extract)",
             place.launcher.name(),
             place.ranks
         )));
@@ -75,8 +75,7 @@ pub fn finish() {
     mpi::finish();
 }
 
-/// Prints the error of this rank, ends the other ranks and this process. Returns the error if there are no others, or if
-/// they have not met yet: the launcher ends them when this process ends.
+/// Prints the error of this rank, ends the other ranks and this process. Returns the error if there are no others.
 pub fn fail(error: Error) -> Error {
     /// Time after which another rank than 0 prints its error. Where all ranks fail alike, rank 0 has ended them before.
     const BEHIND: Duration = Duration::from_secs(1);
@@ -87,9 +86,11 @@ pub fn fail(error: Error) -> Error {
     if place.rank > 0 {
         std::thread::sleep(BEHIND);
     }
-    let Some(world) = mpi::started() else { return error };
     tell!("bcreid: rank {} of {} on {}: {}", place.rank, place.ranks, host_name(), explain(&error));
     remove_temporaries();
-    world.end_all();
+    // Where the ranks have not met, the launcher ends them when this process ends.
+    if let Some(world) = mpi::started() {
+        world.end_all();
+    }
     std::process::exit(1)
 }

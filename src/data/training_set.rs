@@ -1,4 +1,6 @@
 //! The decoded training set and the options of its batches. With the step number they determine a batch.
+//!
+//! Book: [chapter 20](../../../../../docs/book/src/20-many-ranks.md), for the share of a rank.
 
 use super::BadImages;
 use super::augment::{self, Augment, View};
@@ -101,11 +103,13 @@ impl TrainingSet {
 
     /// A batch for the CPU.
     pub fn batch(&self, sampler: &mut Sampler, step: u64, device: &Device) -> Result<Batch> {
+        // ANCHOR: share
         let chosen = sampler.batch(step);
         // Every rank draws the whole batch, since the losses need the labels of all, and decodes its share.
         let places = device.group().share().places(chosen.len())?;
         let labels: Vec<i32> = chosen.iter().map(|&i| self.labels[self.usable[i]]).collect();
         let images: Vec<usize> = places.clone().map(|place| self.usable[chosen[place]]).collect();
+        // ANCHOR_END: share
         let input = &self.options.input;
         let shape = [images.len(), input.height, input.width, 3];
         let mut pixels = Tensor::empty(device, shape, DType::F32)?;

@@ -9,7 +9,8 @@
 //! (seed, step, ratio) is saved. Kernels read the step number from device memory, so that a captured step can be
 //! replayed with another number.
 //!
-//! Book: [chapter 16](../../../../../docs/book/src/16-bits.md).
+//! Book: [chapter 16](../../../../../docs/book/src/16-bits.md), and
+//! [chapter 20](../../../../../docs/book/src/20-many-ranks.md) for several ranks.
 
 use crate::autograd::{Backward, Sinks, Tape, Var};
 use crate::element::DType;
@@ -24,8 +25,10 @@ use crate::{Error, Result};
 /// # Errors
 /// If `x` is no matrix or `ratio` is outside [0, 1).
 pub fn dropout(tape: &mut Tape<'_>, x: Var, ratio: f32) -> Result<Var> {
+    // ANCHOR: first
     let first = tape.device().group().share().rank * x.shape().dims().first().copied().unwrap_or(0);
     dropout_from(tape, x, ratio, RngStream::Dropout, first)
+    // ANCHOR_END: first
 }
 
 /// As [`dropout`], with the mask of another stream of random numbers, for rows whose first is row `first` of the batch of

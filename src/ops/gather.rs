@@ -30,9 +30,11 @@ pub fn gather(tape: &mut Tape<'_>, x: Var) -> Result<Var> {
     }
     let [m, d] = check::matrix(OP, "x", &x.value)?;
     check::f32s(OP, [("x", &x.value)])?;
+    // ANCHOR: forward
     let mut y = Tensor::empty(&tape.device(), [group.ranks() * m, d], DType::F32)?;
     group.gather("the features of all ranks", x.value.f32(), y.f32_mut())?;
     Ok(tape.record(y, &[x.handle()], |_| GatherBackward { group, rows: m }))
+    // ANCHOR_END: forward
 }
 
 struct GatherBackward {
@@ -48,11 +50,13 @@ impl Backward for GatherBackward {
 
     /// dx are the rows of this rank in dy.
     fn backward(self: Box<Self>, dy: Tensor, sinks: &mut Sinks<'_>) -> Result<()> {
+        // ANCHOR: backward
         let own = self.rows * dy.shape().last();
         let first = self.group.share().rank * own;
         sinks.add(0, |dx, mode| {
             mode.store(dx.f32_mut(), dy.f32()[first..first + own].iter().copied());
             Ok(())
         })
+        // ANCHOR_END: backward
     }
 }

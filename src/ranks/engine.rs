@@ -9,6 +9,9 @@ pub trait Engine: Debug + Send + Sync {
     /// The number of this rank, and of all ranks.
     fn share(&self) -> Share;
 
+    /// The library beneath, in words, which is the same on all ranks.
+    fn library(&self) -> String;
+
     /// Gathers `own` of each rank, in rank order, in `all`.
     ///
     /// # Errors

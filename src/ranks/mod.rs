@@ -82,6 +82,14 @@ impl Group {
         self.share().ranks
     }
 
+    /// The library beneath, in words; empty for one process.
+    pub fn library(&self) -> String {
+        match self {
+            Group::Alone => String::new(),
+            Group::Host(engine) => engine.library(),
+        }
+    }
+
     /// Whether this is rank 0, which writes the files of the run.
     pub fn is_first(&self) -> bool {
         self.share().rank == 0
@@ -226,6 +234,7 @@ fn sum_parts<E: Real>(parts: &[E], sums: &mut [E]) {
     /// Elements of a task: their addends of a few ranks fit in a second-level cache.
     const CHUNK: usize = 16 * 1024;
     let part = sums.len();
+    // ANCHOR: parts
     sums.par_chunks_mut(CHUNK).enumerate().for_each(|(chunk, sums)| {
         let at = chunk * CHUNK;
         let mut total = vec![0.0; sums.len()];
@@ -234,4 +243,5 @@ fn sum_parts<E: Real>(parts: &[E], sums: &mut [E]) {
         }
         sums.iter_mut().zip(&total).for_each(|(sum, &total)| *sum = E::narrow(total));
     });
+    // ANCHOR_END: parts
 }

@@ -86,6 +86,8 @@ impl Rank {
                     .filter(|&rank| state.posted[rank].is_none())
                     .map(|r| r.to_string())
                     .collect();
+                // A rank that comes late finds no half of a collective.
+                state.posted[self.share.rank] = None;
                 let (missing, seconds) = (missing.join(", "), timeout.as_secs_f32());
                 return Err(Error::Run(format!("{what}: no answer of rank {missing} in {seconds} seconds")));
             }
@@ -100,7 +102,11 @@ impl Rank {
             state.round += 1;
             changed.notify_all();
         }
-        while state.round == round && state.aborted.is_none() {
+        // All have posted, so that all read soon.
+        while state.round == round {
+            if let Some(rank) = state.aborted {
+                return Err(Error::Run(format!("{what}: rank {rank} failed")));
+            }
             state = changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         Ok(all)
@@ -124,6 +130,10 @@ impl Rank {
 impl Engine for Rank {
     fn share(&self) -> Share {
         self.share
+    }
+
+    fn library(&self) -> String {
+        "threads of one process".into()
     }
 
     fn all_gather(&self, what: &'static str, own: &[u8], all: &mut [u8]) -> Result<()> {

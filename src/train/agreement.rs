@@ -5,10 +5,12 @@
 
 use crate::autograd::Params;
 use crate::device::Device;
+use crate::files::hex;
 use crate::optim::Optimizer;
 use crate::ranks::Group;
 use crate::run::checkpoint::Identity;
 use crate::{Error, Result};
+use sha2::{Digest, Sha256};
 
 /// What helps where ranks differ at the start.
 const SAME: &str = "start the same program with the same arguments, and give each host the same files";
@@ -29,6 +31,8 @@ pub(super) fn start(
         return Ok(());
     }
     group.require_equal("the version of bcreid", env!("CARGO_PKG_VERSION"), SAME)?;
+    group.require_equal("the program's file", &program(), "copy one build of the program to each host")?;
+    group.require_equal("the library of MPI", &group.library(), "install one version on each host")?;
     // Each rank updates its weights by itself, so the loops of all must round alike.
     group.require_equal(
         "the device",
@@ -56,6 +60,12 @@ pub(super) fn start(
         tensor.copy_from_host_f32(&values)?;
     }
     Ok(())
+}
+
+/// The SHA-256 of this program's file; empty where it cannot be read.
+fn program() -> String {
+    let bytes = std::env::current_exe().and_then(std::fs::read);
+    bytes.map_or(String::new(), |bytes| hex(&Sha256::digest(bytes)))
 }
 
 /// Checks that all ranks have the same weights and statistics, bit for bit.

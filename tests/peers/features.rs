@@ -30,7 +30,7 @@ pub fn made_up(rows: usize, dim: usize, seed: u64) -> Features {
     features.unwrap().normalised().unwrap().with_origin(origin)
 }
 
-fn convert(from: &Path, to: &Path) {
+pub fn convert(from: &Path, to: &Path) {
     succeed(bcreid().arg("features").arg(from).arg("--out").arg(to));
 }
 

@@ -20,6 +20,7 @@ mod onnx;
 mod peers;
 mod report;
 mod rerank;
+mod shards;
 mod tensorboard;
 mod train;
 

@@ -2,6 +2,7 @@
 
 use crate::launchers::{Launcher, launchers};
 use crate::{TINY, assert_near, assert_same, command, data};
+use bcreid::weights::Features;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -256,4 +257,51 @@ fn a_library_of_another_launcher_is_named() {
     let mut command = mpich.command(2, PROGRAM, &arguments(&out, &[]));
     let (text, _) = fail(command.env("BCREID_MPI", "/nowhere/libmpi.so"));
     assert!(text.contains("BCREID_MPI: /nowhere/libmpi.so"), "{text}");
+}
+
+/// Shards of an extraction, one by one or by ranks, have the rows of one extraction.
+#[test]
+fn shards_are_parts_of_one_extraction() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let run = at("run");
+    command::succeed(Command::new(PROGRAM).args(arguments(&run, &["solver.iterations=2"])));
+    let extract = |out: &str, more: &[&str]| -> Vec<String> {
+        let (images, out) = (data().join("bounding_box_train"), at(out));
+        let mut typed: Vec<String> =
+            ["extract", "--device", "cpu", "--batch", "8", "--weights"].map(String::from).into();
+        typed.push(run.display().to_string());
+        typed.extend(["--images".into(), images.display().to_string()]);
+        typed.extend(["--out".into(), out.display().to_string()]);
+        typed.extend(more.iter().map(|word| word.to_string()));
+        typed
+    };
+    command::succeed(Command::new(PROGRAM).args(extract("whole.safetensors", &[])));
+    let whole = Features::read(&at("whole.safetensors")).unwrap();
+    let joined = |name: &str, shards: usize| {
+        let (mut values, mut paths) = (Vec::new(), Vec::new());
+        for number in 1..=shards {
+            let file = at(&format!("{name}-{number:05}-of-{shards:05}.safetensors"));
+            let shard = Features::read(&file).unwrap();
+            values.extend_from_slice(shard.features());
+            paths.extend_from_slice(shard.paths());
+        }
+        assert_eq!(paths, whole.paths(), "{name}");
+        assert!(
+            values.iter().map(|v| v.to_bits()).eq(whole.features().iter().map(|v| v.to_bits())),
+            "{name}"
+        );
+    };
+    for shard in ["1/3", "2/3", "3/3"] {
+        command::succeed(Command::new(PROGRAM).args(extract("typed.safetensors", &["--shard", shard])));
+    }
+    joined("typed", 3);
+    for launcher in launchers() {
+        let typed = extract(&format!("{}.safetensors", launcher.name), &[]);
+        let typed: Vec<&str> = typed.iter().map(String::as_str).collect();
+        command::succeed(&mut launcher.command(2, PROGRAM, &typed));
+        joined(launcher.name, 2);
+    }
+    let error = command::fail(Command::new(PROGRAM).args(extract("few.safetensors", &["--shard", "1/50"])));
+    assert!(error.contains("too few for 50 shards"), "{error}");
 }

@@ -1,6 +1,7 @@
 //! The statistics of batch normalisation: means and variances of channels, and the update of the running statistics.
 //!
-//! Book: [chapter 8](../../../../../../docs/book/src/08-normalise.md).
+//! Book: [chapter 8](../../../../../../docs/book/src/08-normalise.md), and
+//! [chapter 20](../../../../../../docs/book/src/20-many-ranks.md) for several ranks.
 
 use crate::Result;
 use crate::device::Device;
@@ -43,6 +44,7 @@ impl Moments {
         let (c, rows) = (self.mean_var.len(), self.rows);
         let mut all = vec![[0.0; 2]; group.ranks() * c];
         group.gather("the moments of a batch normalisation", &self.mean_var, &mut all)?;
+        // ANCHOR: ranks
         let mut merged = vec![[0.0; 2]; c];
         for (rank, own) in all.chunks_exact(c).enumerate() {
             let share = 1.0 / (rank as f64 + 1.0);
@@ -54,6 +56,7 @@ impl Moments {
                 *mean += delta * share;
             }
         }
+        // ANCHOR_END: ranks
         Ok(Moments { mean_var: merged, rows: group.ranks() * rows })
     }
 

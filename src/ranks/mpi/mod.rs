@@ -26,8 +26,9 @@ static WORLD: OnceLock<Arc<World>> = OnceLock::new();
 pub struct World {
     share: Share,
     calls: Box<dyn Calls>,
-    /// The library in words.
-    library: String,
+    /// The library's name and version, and its file.
+    version: String,
+    file: String,
     timeout: Duration,
     /// The collective that runs; it is locked as long as MPI reads or writes the buffers.
     running: Mutex<()>,
@@ -35,7 +36,7 @@ pub struct World {
 
 impl fmt::Debug for World {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("World").field("share", &self.share).field("library", &self.library).finish()
+        f.debug_struct("World").field("share", &self.share).field("library", &self.version).finish()
     }
 }
 
@@ -59,9 +60,8 @@ pub fn start(place: &Place, timeout: Duration) -> Result<Group> {
             place.ranks
         )));
     }
-    let library = format!("{version} ({description})");
-    let running = Mutex::new(());
-    let world = Arc::new(World { share: Share { rank, ranks }, calls, library, timeout, running });
+    let (share, running) = (Share { rank, ranks }, Mutex::new(()));
+    let world = Arc::new(World { share, calls, version, file: description, timeout, running });
     WORLD.set(world.clone()).map_err(|_| Error::Run("MPI is started twice in one process".into()))?;
     Ok(Group::Host(world))
 }
@@ -85,9 +85,9 @@ impl World {
         self.calls.abort();
     }
 
-    /// The library in words: its version and its file.
-    pub fn library(&self) -> &str {
-        &self.library
+    /// The file of the library.
+    pub fn file(&self) -> &str {
+        &self.file
     }
 
     /// Runs a collective that `begin` starts, and waits for its end.
@@ -137,6 +137,10 @@ fn count(what: &'static str, bytes: usize) -> Result<i32> {
 impl Engine for World {
     fn share(&self) -> Share {
         self.share
+    }
+
+    fn library(&self) -> String {
+        self.version.clone()
     }
 
     fn all_gather(&self, what: &'static str, own: &[u8], all: &mut [u8]) -> Result<()> {

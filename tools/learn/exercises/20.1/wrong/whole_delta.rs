@@ -1,0 +1,25 @@
+// Expect: the squared distance of two means has a factor
+/// The moments of the values of a rank.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Moments {
+    /// The number of values; ranks may have different ones.
+    pub count: u64,
+    /// Their mean; 0 if there are none.
+    pub mean: f64,
+    /// The sum of the squared distances to the mean: count times the variance.
+    pub squares: f64,
+}
+
+/// The moments of the values of all ranks, merged in rank order. No value is read again.
+pub fn merge(of_ranks: &[Moments]) -> Moments {
+    let mut all = Moments { count: 0, mean: 0.0, squares: 0.0 };
+    for own in of_ranks.iter().filter(|own| own.count > 0) {
+        let count = all.count + own.count;
+        let delta = own.mean - all.mean;
+        // Each value of the rank is moved by delta.
+        all.squares += own.squares + delta * delta * if all.count == 0 { 0.0 } else { own.count as f64 };
+        all.mean += delta * own.count as f64 / count as f64;
+        all.count = count;
+    }
+    all
+}

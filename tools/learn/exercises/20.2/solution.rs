@@ -1,0 +1,18 @@
+use crate::ranks::Group;
+
+/// Replaces `values` of each rank by their sum over the ranks, added in f32 in rank order. All ranks have the same
+/// number of values, which may be any number. Each rank sums one part of them.
+pub fn sum(group: &Group, values: &mut [f32]) {
+    let ranks = group.ranks();
+    // The last part is filled up.
+    let part = values.len().div_ceil(ranks);
+    let mut sent = vec![0.0; ranks * part];
+    sent[..values.len()].copy_from_slice(values);
+    let mut received = vec![0.0; ranks * part];
+    group.all_to_all(&sent, &mut received);
+    let of_ranks = |i: usize| (0..ranks).map(move |rank| rank * part + i);
+    let own: Vec<f32> =
+        (0..part).map(|i| of_ranks(i).map(|at| received[at]).fold(0.0, |sum, own| sum + own)).collect();
+    group.all_gather(&own, &mut received);
+    values.copy_from_slice(&received[..values.len()]);
+}

@@ -1,0 +1,13 @@
+// Expect: are enough
+use crate::ranks::Group;
+
+/// Replaces `values` of each rank by their sum over the ranks, added in f32 in rank order. All ranks have the same
+/// number of values, which may be any number. Each rank sums one part of them.
+pub fn sum(group: &Group, values: &mut [f32]) {
+    let (ranks, n) = (group.ranks(), values.len());
+    let mut all = vec![0.0; ranks * n];
+    group.all_gather(values, &mut all);
+    for i in 0..n {
+        values[i] = (0..ranks).fold(0.0, |sum, rank| sum + all[rank * n + i]);
+    }
+}
