@@ -1,5 +1,5 @@
 //! Training over several ranks: threads of one process ([`in_threads`]), and processes under the mpirun of MPICH and of Open
-//! MPI ([`under_mpirun`]).
+//! MPI ([`under_mpirun`]), also on two made-up hosts ([`two_hosts`]).
 
 #[allow(dead_code, reason = "not all tests of this file run the program")]
 #[path = "../common/command.rs"]
@@ -7,6 +7,8 @@ mod command;
 mod in_threads;
 #[cfg(unix)]
 mod launchers;
+#[cfg(target_os = "linux")]
+mod two_hosts;
 #[cfg(unix)]
 mod under_mpirun;
 

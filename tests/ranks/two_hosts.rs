@@ -1,0 +1,27 @@
+//! Ranks on two hosts, which network namespaces of this machine stand for (`tools/two-hosts.sh`).
+
+use crate::{command, launchers};
+use std::io::Write;
+use std::path::Path;
+use std::process::Command;
+
+#[test]
+fn two_hosts_have_the_bits_of_one() {
+    let may_make_namespaces = Command::new("unshare")
+        .args(["--net", "--mount", "true"])
+        .output()
+        .is_ok_and(|output| output.status.success());
+    let has_ip = Command::new("ip").arg("-V").output().is_ok();
+    if launchers::launchers().len() < 2 {
+        return;
+    }
+    if !(may_make_namespaces && has_ip) {
+        // Past the test's capture, which would hide it.
+        let line = "skipped: two hosts need root, network namespaces and ip (iproute2)\n";
+        std::io::stderr().write_all(line.as_bytes()).unwrap();
+        return;
+    }
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools/two-hosts.sh");
+    let said = command::succeed(Command::new(script).arg(env!("CARGO_BIN_EXE_bcreid")));
+    assert!(said.contains("two hosts: the bits of one; "), "{said}");
+}
