@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 /// The amount of messages on standard error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verbosity {
+    /// Nothing: what a rank other than 0 would repeat. It raises the amount before it prints an error of its own.
+    Silent,
     /// Errors and warnings.
     Quiet,
     /// Also notes and progress.
@@ -30,8 +32,11 @@ pub fn is_at_least(verbosity: Verbosity) -> bool {
 }
 
 /// Prints a message to standard error as one line: [`printable`] escapes line breaks too, because a file name may hold
-/// one. A failed write (a closed pipe, a full disk) is ignored, so that it never ends a training run.
+/// one. [`Verbosity::Silent`] leaves it out. A failed write (a closed pipe, a full disk) is ignored, so that it never ends a training run.
 pub fn tell(text: Arguments<'_>) {
+    if !is_at_least(Verbosity::Quiet) {
+        return;
+    }
     let _ = writeln!(std::io::stderr(), "{}", printable(&text.to_string()));
 }
 

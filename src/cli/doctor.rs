@@ -6,6 +6,7 @@ use crate::device::cpu;
 use crate::device::cuda::{fatbin, libraries};
 use crate::device::{Device, Precision};
 use crate::model::Model;
+use crate::ranks::{Launcher, mpi};
 use crate::run::{Layout, RunProvenance, validation};
 use clap::Args;
 use std::path::PathBuf;
@@ -45,6 +46,14 @@ impl Doctor {
             Some(why) => {
                 super::say(format_args!("--device auto takes {which}, because CUDA is missing: {why}"))?
             }
+        }
+        match mpi::describe(Launcher::None) {
+            Ok(library) => {
+                super::say(format_args!("mpi: {library}, for several ranks (mpirun -n N bcreid train ...)"))?
+            }
+            Err(_) => super::say(format_args!(
+                "mpi: no library; only several ranks need one (Debian, Ubuntu: apt install mpich; PyPI: mpich)"
+            ))?,
         }
         if let Some(weights) = &self.weights {
             let file = super::open_network(weights)?;

@@ -4,6 +4,7 @@ use super::counter::Counter;
 use super::data::Opening;
 use super::extract::How;
 use super::output::Json;
+use super::ranks::Ranks;
 use crate::data::{Dataset, folder};
 use crate::device::{BatchNormBackend, Device, Numerics, Precision};
 use crate::eval::extract::Extractor;
@@ -75,6 +76,8 @@ pub struct Eval {
     #[arg(long)]
     count_unmatched: bool,
     #[command(flatten)]
+    ranks: Ranks,
+    #[command(flatten)]
     how: How,
 }
 
@@ -116,7 +119,14 @@ impl Eval {
         let inputs = [&self.query, &self.gt_bbox].into_iter().flatten().chain(&self.gallery);
         self.json.prepare(inputs.map(PathBuf::as_path))?;
         let protocol = self.protocol()?;
+        let group = self.ranks.join()?;
+        if group.ranks() > 1 && self.run.is_none() {
+            return Err(Error::Data(
+                "features are extracted already, and one process compares them: start eval without a launcher".into(),
+            ));
+        }
         let (device, which) = self.how.compute.choose()?;
+        let device = device.in_group(group.clone())?;
         let mut rows = Vec::new();
         let done = match (&self.run, &self.query) {
             (Some(run), _) => self.of_run(run, &protocol, (&device, &which), &mut rows),
@@ -125,6 +135,9 @@ impl Eval {
                 "eval needs --run RUN --data DIR, or --query Q.safetensors --gallery G.safetensors".into(),
             )),
         };
+        if !group.is_first() {
+            return done.map(|()| ExitCode::SUCCESS);
+        }
         if done.is_ok() {
             self.json.write(&Rows(&rows))?;
         }
@@ -167,6 +180,10 @@ impl Eval {
         let distractors = self.distractors(&mut extractor, &datasets)?;
         for dataset in &datasets {
             let test = self.extract(&mut extractor, dataset, distractors.as_ref())?;
+            if !device.group().is_first() {
+                // The ranks share the extraction. Rank 0 compares the features.
+                continue;
+            }
             let TestSet { name, images, query, gallery, skipped } = test;
             let mut report = eval::evaluate(&query, &gallery, protocol, device)?.with_skipped(skipped);
             report.notes.extend(collapse.clone());

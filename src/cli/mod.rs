@@ -131,7 +131,7 @@ impl Arguments {
         if let Some(threads) = self.threads {
             cpu::threads::start(threads)?;
         }
-        let is_shared = matches!(self.command, Command::Train(_) | Command::Extract(_));
+        let is_shared = matches!(self.command, Command::Train(_) | Command::Extract(_) | Command::Eval(_));
         ranks::prepare(is_shared, self.threads)?;
         // The command runs on a thread of the rayon pool: calls from outside the pool cost two context switches for
         // each operation, a quarter of the time of a small network's step.

@@ -56,7 +56,7 @@ pub fn prepare(is_shared: bool, threads: Option<usize>) -> Result<()> {
     if !is_shared {
         return Err(Error::Run(format!(
             "{} starts this command {} times, and it is one for a single process: start it without a launcher (ranks share \
-             bcreid train and bcreid extract)",
+             bcreid train, extract and eval)",
             place.launcher.name(),
             place.ranks
         )));
@@ -65,7 +65,7 @@ pub fn prepare(is_shared: bool, threads: Option<usize>) -> Result<()> {
         cpu::threads::start_share(place.local_ranks)?;
     }
     if place.rank > 0 {
-        console::set_verbosity(Verbosity::Quiet);
+        console::set_verbosity(Verbosity::Silent);
     }
     Ok(())
 }
@@ -86,6 +86,7 @@ pub fn fail(error: Error) -> Error {
     if place.rank > 0 {
         std::thread::sleep(BEHIND);
     }
+    console::set_verbosity(Verbosity::Quiet);
     tell!("bcreid: rank {} of {} on {}: {}", place.rank, place.ranks, host_name(), explain(&error));
     remove_temporaries();
     // Where the ranks have not met, the launcher ends them when this process ends.

@@ -71,6 +71,19 @@ impl Images {
         }
     }
 
+    /// The images at these places of the list.
+    pub(crate) fn part(self, places: &[usize]) -> Self {
+        match self {
+            Images::Files(paths) => Images::Files(places.iter().map(|&i| paths[i].clone()).collect()),
+            Images::Decoded(pictures) => {
+                Images::Decoded(places.iter().map(|&i| pictures[i].clone()).collect())
+            }
+            Images::Cached(cache, numbers) => {
+                Images::Cached(cache, places.iter().map(|&i| numbers[i]).collect())
+            }
+        }
+    }
+
     /// Writes image `i` in the size of `input` to `out`.
     fn read(&self, i: usize, input: &ImageInput, resizer: &mut Resizer, out: &mut [u8]) -> Result<()> {
         let mut resize = |picture: &Rgb| resizer.resize(picture, input.height, input.width, out);

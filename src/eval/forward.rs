@@ -2,17 +2,15 @@
 
 use crate::Result;
 use crate::autograd::{Params, Tape, Var};
-use crate::data::{ImageCache, ImageStream, Images, StreamOptions};
+use crate::data::{ImageStream, Images, StreamOptions};
 use crate::error::Error;
 use crate::model::Model;
 use crate::model::folded::FoldedResNet;
 use crate::ops::add::add;
 use crate::ops::batchnorm::Statistics;
 use crate::ops::l2_normalize::l2_normalize;
-use crate::ranks::Share;
+use crate::ranks::{Group, Share};
 use crate::tensor::{Download, Tensor};
-use std::ops::Range;
-use std::sync::Arc;
 
 /// A network with running statistics.
 pub(super) struct Frozen<'n> {
@@ -25,11 +23,45 @@ pub(super) struct Frozen<'n> {
 
 impl Frozen<'_> {
     /// Passes the indices and the normalised features of `images` to `take` in their order, a batch `[m, D]` at a time,
-    /// without unreadable images that are left out; those are returned with their errors.
+    /// without unreadable images that are left out; those are returned with their errors. The ranks of the device's group
+    /// share the work: rank r of N computes batches r, r + N, .., and each rank gets all of them.
     ///
     /// # Errors
-    /// An image that cannot be read, by name, unless such images are left out; an error of `take`, which ends the pass.
+    /// An image that cannot be read, by name, unless such images are left out; an error of `take`, which ends the pass; a
+    /// rank that fails.
     pub fn for_each_batch(
+        &mut self,
+        images: Images,
+        options: StreamOptions,
+        mut take: impl FnMut(&[usize], &[f32]) -> Result<()>,
+    ) -> Result<Vec<(usize, Error)>> {
+        let group = self.params.device().group();
+        let Share { rank, ranks } = group.share();
+        if ranks == 1 {
+            return self.for_each_own_batch(images, options, take);
+        }
+        let (batch, dim, rounds) =
+            (options.batch, self.model.features(), images.len().div_ceil(options.batch * ranks));
+        let own: Vec<usize> = (0..images.len()).filter(|image| image / batch % ranks == rank).collect();
+        let mut exchange = Exchange::new(group.clone(), batch, dim);
+        let mut next = 0;
+        let skipped = self.for_each_own_batch(images.part(&own), options, |images, features| {
+            // A batch without a readable image is left out.
+            for _ in next..images[0] / batch {
+                exchange.round(&[], &[], &mut take)?;
+            }
+            next = images[0] / batch + 1;
+            let images: Vec<usize> = images.iter().map(|&image| own[image]).collect();
+            exchange.round(&images, features, &mut take)
+        })?;
+        // A rank that has no batch in the last round takes part with none.
+        (next..rounds).try_for_each(|_| exchange.round(&[], &[], &mut take))?;
+        let skipped = skipped.into_iter().map(|(image, error)| (own[image], error));
+        exchange.skipped(skipped.collect())
+    }
+
+    /// As [`Frozen::for_each_batch`], by this rank alone.
+    fn for_each_own_batch(
         &mut self,
         images: Images,
         options: StreamOptions,
@@ -48,46 +80,6 @@ impl Frozen<'_> {
         }
         finish(pending)?;
         Ok(stream.take_skipped())
-    }
-
-    /// As [`Frozen::for_each_batch`], for the images `in_cache` of a cache, which the ranks of the device's group share:
-    /// rank r computes batches r, r + N, .. of N ranks, and `take` gets all batches in their order on each rank.
-    ///
-    /// # Errors
-    /// As [`Frozen::for_each_batch`]; a rank that fails.
-    pub fn for_each_batch_of_all(
-        &mut self,
-        cache: &Arc<ImageCache>,
-        in_cache: &[usize],
-        options: StreamOptions,
-        mut take: impl FnMut(Range<usize>, &[f32]) -> Result<()>,
-    ) -> Result<()> {
-        let group = self.params.device().group();
-        let Share { rank, ranks } = group.share();
-        let (batch, dim) = (options.batch, self.model.features());
-        let own = in_cache.chunks(batch).skip(rank).step_by(ranks).flatten().copied().collect();
-        let mut padded = vec![0.0; batch * dim];
-        let mut all = vec![0.0; ranks * batch * dim];
-        let mut next = 0;
-        // One batch of each rank.
-        let mut exchange = |features: &[f32]| {
-            padded[..features.len()].copy_from_slice(features);
-            group.gather("the features of an evaluation", &padded, &mut all)?;
-            for rows in all.chunks_exact(batch * dim) {
-                let images = next..in_cache.len().min(next + batch);
-                take(images.clone(), &rows[..images.len() * dim])?;
-                next = images.end;
-            }
-            Ok(())
-        };
-        let mut done = 0;
-        self.for_each_batch(Images::Cached(cache.clone(), own), options, |_, features| {
-            done += 1;
-            exchange(features)
-        })?;
-        // A rank that has no batch in the last round takes part with none.
-        let rounds = in_cache.len().div_ceil(batch).div_ceil(ranks);
-        (done..rounds).try_for_each(|_| exchange(&[]))
     }
 
     /// Computes the last feature map of pixels `[m, H, W, 3]`.
@@ -122,5 +114,69 @@ fn feature_map(
     match folded {
         Some(folded) => folded.feature_map(tape, pixels),
         None => model.backbone.feature_map(tape, pixels, Statistics::Frozen),
+    }
+}
+
+/// The exchange of features between ranks, one batch of each in a round.
+struct Exchange {
+    group: Group,
+    /// The number of images of this rank's batch, and their numbers; of all ranks in turn.
+    images: Vec<u64>,
+    of_all: Vec<u64>,
+    /// Features `[batch, D]`, of all ranks in turn.
+    features: Vec<f32>,
+    features_of_all: Vec<f32>,
+    dim: usize,
+}
+
+impl Exchange {
+    fn new(group: Group, batch: usize, dim: usize) -> Self {
+        let ranks = group.ranks();
+        Exchange {
+            group,
+            images: vec![0; 1 + batch],
+            of_all: vec![0; ranks * (1 + batch)],
+            features: vec![0.0; batch * dim],
+            features_of_all: vec![0.0; ranks * batch * dim],
+            dim,
+        }
+    }
+
+    /// Passes the batches of all ranks to `take`, in rank order.
+    fn round(
+        &mut self,
+        images: &[usize],
+        features: &[f32],
+        take: &mut impl FnMut(&[usize], &[f32]) -> Result<()>,
+    ) -> Result<()> {
+        self.images[0] = images.len() as u64;
+        self.images[1..].iter_mut().zip(images).for_each(|(to, &image)| *to = image as u64);
+        self.features[..features.len()].copy_from_slice(features);
+        self.group.gather("the images of an extraction", &self.images, &mut self.of_all)?;
+        self.group.gather("the features of an extraction", &self.features, &mut self.features_of_all)?;
+        let of_ranks = self.of_all.chunks_exact(self.images.len());
+        for (images, rows) in of_ranks.zip(self.features_of_all.chunks_exact(self.features.len())) {
+            let count = images[0] as usize;
+            let images: Vec<usize> = images[1..=count].iter().map(|&image| image as usize).collect();
+            if count > 0 {
+                take(&images, &rows[..count * self.dim])?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The images that were left out by all ranks, in their order. Of those of other ranks the error is its line.
+    fn skipped(&self, own: Vec<(usize, Error)>) -> Result<Vec<(usize, Error)>> {
+        let lines: Vec<(usize, String)> = own.iter().map(|(image, error)| (*image, error.line())).collect();
+        // Numbers and texts always have a JSON form.
+        let text = serde_json::to_string(&lines).unwrap_or_default();
+        let mut all = Vec::new();
+        for text in self.group.gather_texts("the images that are left out", &text)? {
+            let lines: Vec<(usize, String)> = serde_json::from_str(&text)
+                .map_err(|e| Error::Run(format!("the images that another rank left out: {e}")))?;
+            all.extend(lines.into_iter().map(|(image, line)| (image, Error::Data(line))));
+        }
+        all.sort_by_key(|(image, _)| *image);
+        Ok(all)
     }
 }

@@ -12,7 +12,9 @@ use crate::autograd::Params;
 use crate::config::{Config, EvalOn};
 use crate::console::counted;
 use crate::data::held_out::hold_out;
-use crate::data::{BadImages, CacheOptions, Dataset, ImageCache, Labels, Part, Sample, StreamOptions};
+use crate::data::{
+    BadImages, CacheOptions, Dataset, ImageCache, Images, Labels, Part, Sample, StreamOptions,
+};
 use crate::error::Remedy;
 use crate::model::Model;
 use crate::model::folded::FoldedResNet;
@@ -187,9 +189,10 @@ impl TestImages {
         let dim = frozen.model.features();
         let mut pool = TrackletPool::new(part.tracklets.as_deref().unwrap_or_default(), dim);
         let (mut rows, mut kept) = (Vec::new(), Vec::new());
-        let in_cache: Vec<usize> = part.readable.iter().map(|(_, at)| *at).collect();
-        frozen.for_each_batch_of_all(&self.cache, &in_cache, self.options.clone(), |images, features| {
-            let numbers = images.map(|i| part.readable[i].0);
+        let in_cache = part.readable.iter().map(|(_, at)| *at).collect();
+        let images = Images::Cached(self.cache.clone(), in_cache);
+        frozen.for_each_batch(images, self.options.clone(), |images, features| {
+            let numbers = images.iter().map(|i| part.readable[*i].0);
             match part.tracklets {
                 Some(_) => {
                     numbers.zip(features.chunks_exact(dim)).for_each(|(image, row)| pool.add(image, row));

@@ -175,6 +175,26 @@ impl Group {
         String::from_utf8(bytes).map_err(|_| self.fault(format!("{what}: the text of rank 0 is no UTF-8")))
     }
 
+    /// The texts of all ranks, in rank order.
+    ///
+    /// # Errors
+    /// As [`Group::gather`]; a text that is no UTF-8.
+    pub fn gather_texts(&self, what: &'static str, own: &str) -> Result<Vec<String>> {
+        let mut lengths = vec![0; self.ranks()];
+        self.gather(what, &[own.len() as u64], &mut lengths)?;
+        let longest = lengths.iter().copied().max().unwrap_or(0) as usize;
+        let mut padded = own.as_bytes().to_vec();
+        padded.resize(longest, 0);
+        let mut all = vec![0; self.ranks() * longest];
+        self.gather(what, &padded, &mut all)?;
+        let texts = lengths.iter().enumerate().map(|(rank, &length)| {
+            let bytes = all[rank * longest..][..length as usize].to_vec();
+            String::from_utf8(bytes)
+                .map_err(|_| self.fault(format!("{what}: the text of rank {rank} is no UTF-8")))
+        });
+        texts.collect()
+    }
+
     /// The largest of the numbers of all ranks.
     ///
     /// # Errors

@@ -305,3 +305,43 @@ fn shards_are_parts_of_one_extraction() {
     let error = command::fail(Command::new(PROGRAM).args(extract("few.safetensors", &["--shard", "1/50"])));
     assert!(error.contains("too few for 50 shards"), "{error}");
 }
+
+/// An evaluation whose extraction is shared has the figures of one process, also with images that are left out.
+#[test]
+fn an_evaluation_is_that_of_one_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let (run, set) = (at("run"), at("set"));
+    command::succeed(Command::new(PROGRAM).args(arguments(&run, &["solver.iterations=2"])));
+    command::succeed(Command::new("cp").arg("-r").args([data(), &set]));
+    let mut images: Vec<_> = std::fs::read_dir(set.join("bounding_box_test"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    images.sort();
+    // A whole batch of one rank, and an image of another.
+    images[2..4].iter().chain(&images[7..8]).for_each(|image| std::fs::write(image, b"no picture").unwrap());
+    let typed = |name: &str| -> Vec<String> {
+        let words = ["eval", "--device", "cpu", "--bad-images", "skip", "--batch", "2", "--run"];
+        let mut typed: Vec<String> = words.map(String::from).into();
+        typed.extend([run.display().to_string(), "--data".into(), set.display().to_string()]);
+        typed.extend(["--json".into(), at(name).display().to_string()]);
+        typed
+    };
+    let alone = Command::new(PROGRAM).args(typed("alone.json")).output().unwrap();
+    assert!(alone.status.success(), "{}", command::stderr(&alone));
+    let left_out = |text: &str| text.lines().filter(|line| line.starts_with("left out: ")).count();
+    assert_eq!(left_out(&command::stderr(&alone)), 3);
+    for launcher in launchers() {
+        for ranks in [2, 3] {
+            let name = format!("{}-{ranks}.json", launcher.name);
+            let typed = typed(&name);
+            let typed: Vec<&str> = typed.iter().map(String::as_str).collect();
+            let shared = launcher.command(ranks, PROGRAM, &typed).output().unwrap();
+            assert!(shared.status.success(), "{}", command::stderr(&shared));
+            assert_eq!(left_out(&command::stderr(&shared)), 3, "{}", command::stderr(&shared));
+            let read = |name: &str| std::fs::read_to_string(at(name)).unwrap();
+            assert_eq!(read(&name), read("alone.json"), "{}, {ranks} ranks", launcher.name);
+        }
+    }
+}

@@ -185,9 +185,9 @@ fn version_of(function: unsafe extern "C" fn(*mut c_char, *mut c_int) -> c_int) 
     // SAFETY: the buffer has the length of the longest text, with its zero; the function may be called before MPI's start.
     unsafe { function(text.as_mut_ptr().cast(), &raw mut length) };
     let text = CStr::from_bytes_until_nul(&text).unwrap_or_default().to_string_lossy();
-    // MPICH's text has several lines: the first names it.
-    let line: Vec<&str> = text.lines().next().unwrap_or_default().split_whitespace().collect();
-    line.join(" ").trim_end_matches(',').to_string()
+    // The first part names it: a line of MPICH's text, the words before Open MPI's first comma.
+    let first = text.lines().next().unwrap_or_default().split(',').next().unwrap_or_default();
+    first.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 impl<H: Handle> Api<H> {

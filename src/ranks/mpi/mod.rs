@@ -12,7 +12,8 @@ mod library;
 pub use library::{Found, find};
 
 use super::engine::Engine;
-use super::{Group, Place, Share, host_name};
+use super::{Group, Launcher, Place, Share, host_name};
+use crate::console::{self, Verbosity};
 use crate::{Error, Result};
 use api::Calls;
 use std::fmt;
@@ -66,6 +67,15 @@ pub fn start(place: &Place, timeout: Duration) -> Result<Group> {
     Ok(Group::Host(world))
 }
 
+/// The library that ranks of `launcher` would take, in words: its version and its file.
+///
+/// # Errors
+/// As [`find`]; a library with an unknown ABI.
+pub fn describe(launcher: Launcher) -> Result<String> {
+    let Found { library, description } = find(launcher)?;
+    Ok(format!("{} ({description})", api::open(library)?.version()))
+}
+
 /// Ends MPI at the end of a command that succeeded: all ranks call it, from the thread of [`start`]. Without a start it
 /// does nothing.
 pub fn finish() {
@@ -115,6 +125,7 @@ impl World {
         }
         // MPI may still write to the buffers of this collective.
         let Share { rank, ranks } = self.share;
+        console::set_verbosity(Verbosity::Quiet);
         crate::tell!(
             "bcreid: rank {rank} of {ranks} on {}: {what}: the other ranks do not answer within {} seconds; one of them hangs \
              or is far slower than this one (--rank-timeout sets the time)",
