@@ -12,7 +12,9 @@ use crate::eval::multi_query::{self, Pool};
 use crate::eval::stored_evaluation::{self, StoredEvaluation};
 use crate::eval::traps;
 use crate::eval::{self, Protocol, Report, Rerank, Table, Unmatched};
+use crate::ranks::Group;
 use crate::run::weight_file;
+use crate::train::agreement;
 use crate::weights::{Features, NetworkFile};
 use crate::{Error, Result, note, tell};
 use clap::builder::PossibleValue;
@@ -177,6 +179,7 @@ impl Eval {
         });
         let mut extractor = self.how.extractor(run, device)?;
         note!("{which}");
+        self.agree(&device.group(), &extractor, &datasets)?;
         let distractors = self.distractors(&mut extractor, &datasets)?;
         for dataset in &datasets {
             let test = self.extract(&mut extractor, dataset, distractors.as_ref())?;
@@ -198,6 +201,21 @@ impl Eval {
             }
         }
         Ok(())
+    }
+
+    /// Checks that all ranks have the same program, arguments, weights and lists of images. The content of an image is read by
+    /// one rank alone.
+    fn agree(&self, group: &Group, extractor: &Extractor, datasets: &[Dataset]) -> Result<()> {
+        if group.ranks() == 1 {
+            return Ok(());
+        }
+        agreement::same_program(group, &extractor.device().describe())?;
+        const SAME: &str = "give each host the same files and start the same command on each";
+        group.require_equal("the arguments", &format!("{self:?}"), SAME)?;
+        group.require_equal("the weights", &extractor.weights_file().sha256.to_string(), SAME)?;
+        let samples = datasets.iter().flat_map(|set| set.query.iter().chain(&set.gallery));
+        let list: Vec<_> = samples.map(|s| (s.path.file_name(), s.pid, s.camid)).collect();
+        group.require_equal("the list of images", &format!("{list:?}"), SAME)
     }
 
     /// Evaluates feature files and adds the report to `rows`.

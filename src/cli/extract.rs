@@ -165,6 +165,11 @@ impl Extract {
 
     pub fn run(mut self) -> Result<ExitCode> {
         let shard = match self.shard {
+            Some(_) if Shard::of_rank()?.is_some() => {
+                return Err(Error::Config(
+                    "--shard: the ranks of a launcher take a shard each; leave --shard out, or start one process".into(),
+                ));
+            }
             Some(shard) => Some(shard),
             None => Shard::of_rank()?,
         };

@@ -13,8 +13,8 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, Args)]
 pub struct Ranks {
     /// With several ranks (mpirun -n 4 bcreid train --device cpu ...): seconds that a rank waits for the others before it
-    /// ends all of them.
-    #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..))]
+    /// ends all of them; at most a week.
+    #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..=604_800))]
     rank_timeout: u64,
 }
 

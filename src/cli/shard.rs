@@ -60,9 +60,8 @@ impl Shard {
         let batches = images.div_ceil(batch);
         if batches < self.shards {
             return Err(Error::Data(format!(
-                "{} make {} of {batch}, too few for {} shards; give at most {batches} shards, or a smaller --batch",
+                "{} are {batches} batches of {batch}, too few for {} shards; give fewer shards, or a smaller --batch",
                 counted(images, "image"),
-                counted(batches, "batch").replace("batchs", "batches"),
                 self.shards
             )));
         }
@@ -95,6 +94,6 @@ mod tests {
             assert!(ranges.iter().all(|range| range.start % batch == 0 && !range.is_empty()), "{ranges:?}");
         }
         let error = Shard { number: 1, shards: 5 }.images(100, 32).unwrap_err().to_string();
-        assert!(error.contains("100 images make 4 batches of 32, too few for 5 shards"), "{error}");
+        assert!(error.contains("100 images are 4 batches of 32, too few for 5 shards"), "{error}");
     }
 }

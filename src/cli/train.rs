@@ -126,6 +126,7 @@ impl Train {
     }
 
     pub fn run(self) -> Result<ExitCode> {
+        let group = self.ranks.join()?;
         // clap does not require --resume where an option is given that excludes it.
         if let Some(iterations) = self.iterations.filter(|_| !self.resume) {
             return Err(Error::Config(format!(
@@ -133,7 +134,6 @@ impl Train {
                  takes --set solver.iterations={iterations}"
             )));
         }
-        let group = self.ranks.join()?;
         // Settings are checked before data sets are read.
         let new = if self.resume { None } else { Some(self.new_run(group.is_first())?) };
         let (device, which) = self.compute.choose()?;
@@ -213,8 +213,12 @@ impl Train {
                 Ok(ExitCode::SUCCESS)
             }
             Outcome::Interrupted(step) => {
+                let (launcher, device) = match group.ranks() {
+                    1 => (String::new(), ""),
+                    ranks => (format!("mpirun -n {ranks} "), " --device cpu"),
+                };
                 super::say(format_args!(
-                    "stopped after {step} of {}, all saved; resume with: bcreid train {} --out {} --resume{}",
+                    "stopped after {step} of {}, all saved; resume with: {launcher}bcreid train {} --out {} --resume{device}{}",
                     counted(config.solver.iterations, "iteration"),
                     self.typed_data(),
                     shell::quoted(&self.out),

@@ -69,6 +69,11 @@ impl Extractor {
         })
     }
 
+    /// The device that computes the features.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
     /// The weight file of the network, as features record it.
     pub fn weights_file(&self) -> Arc<WeightsFile> {
         self.file.clone()

@@ -43,6 +43,12 @@ impl Frozen<'_> {
         let (batch, dim, rounds) =
             (options.batch, self.model.features(), images.len().div_ceil(options.batch * ranks));
         let own: Vec<usize> = (0..images.len()).filter(|image| image / batch % ranks == rank).collect();
+        let sizes = format!("{} images, {batch} a batch, {dim} values", images.len());
+        group.require_equal(
+            "the number of images",
+            &sizes,
+            "give each host the same data set and the same arguments",
+        )?;
         let mut exchange = Exchange::new(group.clone(), batch, dim);
         let mut next = 0;
         let skipped = self.for_each_own_batch(images.part(&own), options, |images, features| {

@@ -179,6 +179,20 @@ impl TestImages {
         evaluate(&query, &gallery, &self.protocol, &device)
     }
 
+    /// A checksum of the images after decoding, with identities, cameras and tracklets.
+    pub fn fingerprint(&self) -> String {
+        let mut hasher = crc32fast::Hasher::new();
+        for part in [&self.query, &self.gallery] {
+            hasher.update(format!("{:?}", part.tracklets).as_bytes());
+            for &(number, at) in &part.readable {
+                let Sample { pid, camid, .. } = &part.samples[number];
+                hasher.update(format!("{number} {pid} {camid:?}").as_bytes());
+                hasher.update(self.cache.image(at));
+            }
+        }
+        format!("{:08x}", hasher.finalize())
+    }
+
     /// The number of queries and of gallery images, or tracklets.
     pub fn sizes(&self) -> (usize, usize) {
         let size = |part: &TestPart| part.tracklets.as_ref().map_or(part.readable.len(), Vec::len);

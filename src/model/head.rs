@@ -166,9 +166,10 @@ impl Head {
         Ok(Head { weight, bias, centers, center_loss, verification, attributes: attributes.transpose()? })
     }
 
-    /// Computes the losses that have a weight, the softmax and the batch-contrastive loss in any case, from features of
-    /// m images and the labels i32 `[N m]` of all N ranks. Each loss is that of the whole batch, on each rank. With `has_unlabelled` a label may be [`unlabelled::UNLABELLED`]: the softmax loss then
-    /// takes the uniform distribution over the classes, and the batch-contrastive loss is not computed.
+    /// Computes the losses that have a weight, the softmax and the batch-contrastive loss in any case, from features of m
+    /// images and the labels i32 `[N m]` of all N ranks. Each loss is that of the whole batch, on each rank. With
+    /// `has_unlabelled` a label may be [`unlabelled::UNLABELLED`]: the softmax loss then takes the uniform distribution over
+    /// the classes, and the batch-contrastive loss is not computed.
     ///
     /// # Errors
     /// If a label is not below the number of classes; errors of the device.

@@ -84,11 +84,14 @@ const LAUNCHERS: [Variables; 4] = [
     Variables {
         launcher: Launcher::Slurm,
         rank: "SLURM_PROCID",
-        ranks: "SLURM_STEP_NUM_TASKS",
+        ranks: SLURM_TASKS,
         local_rank: "SLURM_LOCALID",
         local_ranks: "SLURM_STEP_TASKS_PER_NODE",
     },
 ];
+
+/// The number of tasks of a step of Slurm.
+const SLURM_TASKS: &str = "SLURM_STEP_NUM_TASKS";
 
 /// torchrun's variables have names that other programs use too; this one is torchrun's alone.
 const TORCHRUN: &str = "TORCHELASTIC_RUN_ID";
@@ -117,7 +120,7 @@ impl Place {
             let digits = text.split(['(', ',']).next().unwrap_or_default();
             digits.parse().map(Some).map_err(|_| {
                 Error::Run(format!(
-                    "{name} is {text:?}, which is no number of ranks; start the program by its launcher"
+                    "{name} is {text:?}, and a launcher sets a whole number; start the program by mpirun or srun, or unset it"
                 ))
             })
         };
@@ -128,7 +131,7 @@ impl Place {
             let (Some(rank), Some(ranks)) = (number(of.rank)?, number(of.ranks)?) else { continue };
             if rank >= ranks {
                 return Err(Error::Run(format!(
-                    "{} is {rank} and {} is {ranks}: no rank of so many; start the program by its launcher",
+                    "{} is {rank} and {} is {ranks}, and ranks count from 0; start the program by mpirun or srun, or unset both",
                     of.rank, of.ranks
                 )));
             }
@@ -138,7 +141,10 @@ impl Place {
             }
             let local_rank = number(of.local_rank)?.unwrap_or(0);
             let local_ranks = number(of.local_ranks)?.unwrap_or(1).max(1);
-            return Ok(Place { launcher: of.launcher, rank, ranks, local_rank, local_ranks });
+            // Slurm sets the variables of PMI-2 for any library that asks for it.
+            let is_slurms = of.launcher == Launcher::Mpich && number(SLURM_TASKS)? == Some(ranks);
+            let launcher = if is_slurms { Launcher::Slurm } else { of.launcher };
+            return Ok(Place { launcher, rank, ranks, local_rank, local_ranks });
         }
         Ok(Place::default())
     }
@@ -195,6 +201,8 @@ mod tests {
             ("SLURM_STEP_TASKS_PER_NODE", "2(x3),1"),
         ];
         assert_eq!(place(&slurm).unwrap(), of(Launcher::Slurm, 5, 7, 1, 2));
+        let pmi2 = [&mpich[..], &[("SLURM_STEP_NUM_TASKS", "4")]].concat();
+        assert_eq!(place(&pmi2).unwrap().launcher, Launcher::Slurm);
         let torchrun = [("RANK", "1"), ("WORLD_SIZE", "2"), ("LOCAL_RANK", "1"), ("LOCAL_WORLD_SIZE", "2")];
         assert_eq!(place(&torchrun).unwrap(), Place::default(), "names that others use too");
         let below_slurm = [&torchrun[..], &[(TORCHRUN, "none")], &slurm[..]].concat();

@@ -130,7 +130,7 @@ impl Identity {
         let ranks = file.metadata().get(RANKS).map_or("1", String::as_str);
         if ranks != self.ranks.to_string() && !self.accepts_other_ranks {
             return Err(file
-                .fault(format!("was made by {ranks} ranks, not {}", self.ranks))
+                .fault(format!("is of a run with {ranks} rank(s), and this one has {}", self.ranks))
                 .with_remedies([Remedy::Ranks(ranks.into()), Remedy::OtherRanks]));
         }
         for (key, own) in self.metadata() {

@@ -30,15 +30,7 @@ pub(super) fn start(
     if group.ranks() == 1 {
         return Ok(());
     }
-    group.require_equal("the version of bcreid", env!("CARGO_PKG_VERSION"), SAME)?;
-    group.require_equal("the program's file", &program(), "copy one build of the program to each host")?;
-    group.require_equal("the library of MPI", &group.library(), "install one version on each host")?;
-    // Each rank updates its weights by itself, so the loops of all must round alike.
-    group.require_equal(
-        "the device",
-        &device.describe(),
-        "start ranks on processors of one kind, or set BCREID_CPU=avx2 for all",
-    )?;
+    same_program(group, &device.describe())?;
     for (what, own) in identity.of_data() {
         group.require_equal(what, &own, SAME)?;
     }
@@ -62,23 +54,53 @@ pub(super) fn start(
     Ok(())
 }
 
+/// Checks that the ranks have the same images of evaluations during training, whose `fingerprint` is given.
+///
+/// # Errors
+/// As [`start`].
+pub(super) fn check_test_images(group: &Group, fingerprint: &str) -> Result<()> {
+    match group.ranks() {
+        1 => Ok(()),
+        _ => group.require_equal("the images of evaluations", fingerprint, SAME),
+    }
+}
+
 /// The SHA-256 of this program's file; empty where it cannot be read.
 fn program() -> String {
     let bytes = std::env::current_exe().and_then(std::fs::read);
     bytes.map_or(String::new(), |bytes| hex(&Sha256::digest(bytes)))
 }
 
-/// Checks that all ranks have the same weights and statistics, bit for bit.
+/// Checks that the ranks run one build of the program, with one library beneath, on devices of one kind, `device`.
+///
+/// # Errors
+/// As [`start`].
+pub(crate) fn same_program(group: &Group, device: &str) -> Result<()> {
+    group.require_equal("the version of bcreid", env!("CARGO_PKG_VERSION"), SAME)?;
+    group.require_equal("the program's file", &program(), "copy one build of the program to each host")?;
+    group.require_equal("the library of MPI", &group.library(), "install one version on each host")?;
+    // Each rank updates its weights by itself, so the loops of all must round alike.
+    group.require_equal(
+        "the device",
+        device,
+        "start ranks on processors of one kind, or set BCREID_CPU=avx2 for all",
+    )?;
+    Ok(())
+}
+
+/// Checks that all ranks have the same weights, statistics and state of the optimiser, bit for bit.
 ///
 /// # Errors
 /// A rank with others: its memory or processor has failed, or this program has a fault. A rank that fails.
-pub(super) fn check(group: &Group, params: &Params) -> Result<()> {
+pub(super) fn check(group: &Group, params: &Params, optimizer: &dyn Optimizer) -> Result<()> {
     if group.ranks() == 1 {
         return Ok(());
     }
     let mut hasher = crc32fast::Hasher::new();
     let weights = params.params().iter().map(|param| &param.value);
-    for tensor in weights.chain(params.buffers().iter().map(|buffer| &buffer.value)) {
+    let buffers = params.buffers().iter().map(|buffer| &buffer.value);
+    let states = optimizer.state(params).into_iter().map(|(_, state)| state);
+    for tensor in weights.chain(buffers).chain(states) {
         hasher.update(bytemuck::cast_slice(&tensor.to_host_f32()?));
     }
     let own = format!("{:08x}", hasher.finalize());

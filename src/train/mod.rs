@@ -7,7 +7,7 @@
 //!
 //! Book: [chapter 1](../../../../docs/book/src/01-one-step.md).
 
-mod agreement;
+pub(crate) mod agreement;
 pub mod batches;
 pub mod decomposition;
 mod gradient_sum;

@@ -167,6 +167,8 @@ impl Trainer {
         }
         agreement::start(&device.group(), &identity, device, &mut params, &mut *optimizer)?;
         let test_images = split.map(|split| split.decode(config, progress)).transpose()?;
+        let fingerprint = test_images.as_ref().map(TestImages::fingerprint).unwrap_or_default();
+        agreement::check_test_images(&device.group(), &fingerprint)?;
         // Each error names its image.
         let skipped = loader.skipped().iter().map(|(_, error)| error.line());
         let skipped = skipped.chain(test_images.iter().flat_map(|test| test.skipped.clone())).collect();
@@ -376,7 +378,7 @@ impl Trainer {
                 recorder.read_back(running).map_err(name_last_good)?;
             }
             if save {
-                agreement::check(&group, &params).map_err(name_last_good)?;
+                agreement::check(&group, &params, &*optimizer).map_err(name_last_good)?;
             }
             if let (true, Some(run), Some(checkpoint)) = (save, run, &checkpoint) {
                 let synced = recorder.log.as_mut().map_or(Ok(()), Log::sync);

@@ -65,7 +65,8 @@ fn train(ranks: usize, out: &Path, more: &[&str]) {
 fn the_method_does_not_depend_on_the_number_of_ranks() {
     let folder = tempfile::tempdir().unwrap();
     // The hardest partners of a triplet may change where two are nearly as far.
-    let variants: [(&str, f64, &[&str]); 4] = [
+    let variants: [(&str, f64, &[&str]); 5] = [
+        ("adam", 1e-3, &["solver.optimizer=adam", "solver.ema=0.9", "solver.lr=0.00001"]),
         ("batch", 1e-4, &["data.sampler=random"]),
         ("frozen", 1e-4, &["solver.batchnorm=frozen", "data.sampler=random"]),
         (

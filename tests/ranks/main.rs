@@ -78,6 +78,7 @@ fn assert_near(what: &str, one: &Path, other: &Path, share: f64) {
     assert_eq!((one.len(), other.len()), (20, 20), "{what}");
     for (number, (a, b)) in one.iter().zip(&other).enumerate() {
         let share = if number < 2 { share.min(1e-5) } else { share };
+        assert!(a.iter().map(|(name, _)| name).eq(b.iter().map(|(name, _)| name)), "{what}: other losses");
         for ((name, a), (_, b)) in a.iter().zip(b) {
             assert!((a - b).abs() <= share * b.abs().max(1e-3), "{what}, step {number}, {name}: {a} and {b}");
         }

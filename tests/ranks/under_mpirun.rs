@@ -167,9 +167,13 @@ fn the_number_of_ranks_is_part_of_a_run() {
     let mut longer = resumed(&out);
     longer.extend(["--iterations", "25"]);
     let error = command::fail(Command::new(PROGRAM).args(&longer));
-    assert!(error.contains("was made by 2 ranks, not 1; start 2 ranks, or give --other-ranks"), "{error}");
+    assert!(
+        error
+            .contains("is of a run with 2 rank(s), and this one has 1; start 2 ranks, or give --other-ranks"),
+        "{error}"
+    );
     let (text, _) = fail(&mut launcher.command(4, PROGRAM, &longer));
-    assert!(text.contains("was made by 2 ranks, not 4"), "{text}");
+    assert!(text.contains("is of a run with 2 rank(s), and this one has 4"), "{text}");
     longer.push("--other-ranks");
     command::succeed(&mut launcher.command(4, PROGRAM, &longer));
     assert_eq!(steps(&out), 25);
@@ -344,4 +348,65 @@ fn an_evaluation_is_that_of_one_process() {
             assert_eq!(read(&name), read("alone.json"), "{}, {ranks} ranks", launcher.name);
         }
     }
+}
+
+/// The command of `launcher` with the words `more` behind it on rank 1 alone.
+fn other_on_rank_1(launcher: &Launcher, typed: &[&str], more: &str) -> Command {
+    let script = format!(
+        "if [ \"${{PMI_RANK-$OMPI_COMM_WORLD_RANK}}\" = 1 ]; then set -- \"$@\" {more}; fi; exec \"$0\" \"$@\""
+    );
+    let mut all = vec!["-c", &script, PROGRAM];
+    all.extend(typed);
+    launcher.command(2, "sh", &all)
+}
+
+/// A rank that ends before the ranks meet is noticed by the others. The mpirun of Open MPI 5.0.11 hangs by itself then, when
+/// both ranks have ended (PMIX_ERR_UNREACH).
+#[test]
+fn a_rank_that_does_not_start_ends_the_job() {
+    let folder = tempfile::tempdir().unwrap();
+    for launcher in launchers().into_iter().filter(|launcher| launcher.name == "mpich") {
+        let out = folder.path().join(launcher.name);
+        let mut typed = arguments(&out, &[]);
+        typed.extend(["--rank-timeout", "2"]);
+        let (text, took) = fail(&mut other_on_rank_1(&launcher, &typed, "--no-such-option"));
+        assert!(text.contains("--no-such-option"), "{text}");
+        assert!(took < Duration::from_secs(20), "{}: {took:?}", launcher.name);
+        assert!(!out.exists());
+    }
+}
+
+/// Ranks with other images of an evaluation, or with other weights, are refused and named.
+#[test]
+fn evaluations_of_ranks_that_differ_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let Some(launcher) = launchers().into_iter().next() else { return };
+    for (run, seed) in [("run", "run.seed=1"), ("other", "run.seed=2")] {
+        command::succeed(Command::new(PROGRAM).args(arguments(&at(run), &["solver.iterations=1", seed])));
+    }
+    command::succeed(Command::new("cp").arg("-r").args([data(), &at("set")]));
+    let gallery = std::fs::read_dir(at("set").join("bounding_box_test")).unwrap();
+    std::fs::remove_file(gallery.flatten().map(|entry| entry.path()).max().unwrap()).unwrap();
+    let (run, whole) = (at("run"), data().to_str().unwrap());
+    // The last of a repeated option counts for neither, so a rank's own comes by its words.
+    let eval = |run: &str, set: &str| format!("eval --device cpu --run {run} --data {set}");
+    let job = |own: [String; 2]| {
+        let script =
+            format!("if [ $PMI_RANK = 0 ]; then exec \"$0\" {}; else exec \"$0\" {}; fi", own[0], own[1]);
+        fail(&mut launcher.command(2, "sh", &["-c", &script, PROGRAM])).0
+    };
+    let (run, other, part) = (run.to_str().unwrap(), at("other"), at("set"));
+    let (other, part) = (other.to_str().unwrap(), part.to_str().unwrap());
+    assert!(job([eval(run, whole), eval(other, whole)]).contains("the arguments of rank 1 on "));
+    assert!(job([eval(run, whole), eval(run, part)]).contains("the arguments of rank 1 on "));
+    // The same words, which each rank reads in a folder of its own.
+    let inside = |folder: &str| format!("train --device cpu --data {folder} --out {}", at("new").display());
+    let settings: String = TINY
+        .iter()
+        .chain(&["run.eval_every=10", "run.eval_on=test"])
+        .map(|s| format!(" --set '{s}'"))
+        .collect();
+    let text = job([inside(whole) + &settings, inside(part) + &settings]);
+    assert!(text.contains("the images of evaluations of rank 1 on "), "{text}");
 }

@@ -126,6 +126,11 @@ struct Api<H> {
 /// A library without one of the functions, or with an unknown ABI.
 pub fn open(library: Library) -> Result<Box<dyn Calls>> {
     let pointer = |address: usize| Pointer(address as *mut c_void);
+    // The standard ABI has a function that states its version, and MPICH 5 has it in both of its libraries; the files
+    // differ in their names. A library of this ABI may depend on one of another, so it comes first.
+    if file_of(&library).is_some_and(|file| file.contains("mpi_abi")) {
+        return Ok(Box::new(Api::new(library, pointer(0x101), pointer(0x247), 1024)?));
+    }
     // Open MPI's handles are addresses of its global objects.
     let object = |name: &str| symbol::<*mut c_void>(&library, name).map(Pointer);
     if let Ok(world) = object("ompi_mpi_comm_world") {
@@ -133,19 +138,9 @@ pub fn open(library: Library) -> Result<Box<dyn Calls>> {
         return Ok(Box::new(Api::new(library, world, byte, 1)?));
     }
     let version = version_of(symbol(&library, "MPI_Get_library_version")?);
-    // The standard ABI has a function that states its version, and MPICH 5 has it in both of its libraries; the files
-    // differ in their names.
-    let is_standard = file_of(&library).is_some_and(|file| file.contains("mpi_abi"));
-    match is_standard {
-        true => Ok(Box::new(Api::new(library, pointer(0x101), pointer(0x247), 1024)?)),
-        // The ABI of MPICH, which Intel MPI, MVAPICH, Cray MPICH and ParaStation MPI share since 2013.
-        false
-            if ["MPICH", "Intel", "MVAPICH", "CRAY", "ParaStation"]
-                .iter()
-                .any(|name| version.contains(name)) =>
-        {
-            Ok(Box::new(Api::new(library, 0x4400_0000, 0x4c00_010d, 1)?))
-        }
+    // The ABI of MPICH, which Intel MPI, MVAPICH, Cray MPICH and ParaStation MPI share since 2013.
+    match ["MPICH", "Intel", "MVAPICH", "CRAY", "ParaStation"].iter().any(|name| version.contains(name)) {
+        true => Ok(Box::new(Api::new(library, 0x4400_0000, 0x4c00_010d, 1)?)),
         false => Err(Error::Run(format!(
             "the library of MPI has an unknown ABI ({version}); give one of MPICH, Open MPI or the MPI 5.0 ABI by \
              BCREID_MPI=/path/of/libmpi.so"
@@ -158,7 +153,14 @@ fn symbol<T: Copy>(library: &Library, name: &str) -> Result<T> {
     // SAFETY: T is the type of the function in mpi.h, or a pointer for the address of an object. The caller keeps the
     // library open as long as the symbol.
     let found = unsafe { library.get::<T>(name.as_bytes()) };
-    found.map(|symbol| *symbol).map_err(|why| Error::Run(format!("the library of MPI has no {name} ({why})")))
+    found
+        .map(|symbol| *symbol)
+        .map_err(|why| Error::Run(format!("the library of MPI has no {name} ({})", reason(&why))))
+}
+
+/// The loader's own words.
+pub fn reason(error: &libloading::Error) -> String {
+    std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string)
 }
 
 /// The path of the file that a library was opened from, where the system tells it.
@@ -171,7 +173,9 @@ fn file_of(library: &Library) -> Option<String> {
         unsafe {
             let mut info: libc::Dl_info = std::mem::zeroed();
             if libc::dladdr(address, &raw mut info) != 0 && !info.dli_fname.is_null() {
-                return Some(CStr::from_ptr(info.dli_fname).to_string_lossy().into_owned());
+                let path = CStr::from_ptr(info.dli_fname).to_string_lossy().into_owned();
+                // A link may have another name.
+                return Some(std::fs::canonicalize(&path).map_or(path, |file| file.display().to_string()));
             }
         }
     }

@@ -1,5 +1,6 @@
 //! The search for the library of MPI: that of the launcher first, then that of the loader's search path.
 
+use super::api::reason;
 use crate::ranks::Launcher;
 use crate::{Error, Result};
 use libloading::Library;
@@ -81,7 +82,7 @@ fn open(path: &Path) -> std::result::Result<Found, String> {
     #[cfg(not(unix))]
     // SAFETY: as above.
     let library = unsafe { Library::new(path) };
-    let library = library.map_err(|why| why.to_string())?;
+    let library = library.map_err(|why| reason(&why))?;
     Ok(Found { library, description: path.display().to_string() })
 }
 
