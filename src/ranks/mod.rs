@@ -1,14 +1,14 @@
 //! Ranks: processes that train one network together, each on its share of every batch (data-parallel training).
 //!
 //! A launcher (mpirun, srun) starts the processes and numbers them; [`Place`] reads its variables. A [`Group`] moves
-//! data between the ranks. The engine beneath it (MPI) moves bytes only: this program sums them in the order of the ranks,
-//! so that the bits of a sum depend on the number of ranks and not on the engine.
+//! data between the ranks. The engine beneath it (MPI) moves bytes only: this program sums in the order of the ranks, so
+//! that the bits of a sum depend on the number of ranks and not on the engine.
 //!
 //! Each function of a group is a collective: all ranks call the same functions in the same order, with arguments of the
 //! same size. A rank that waits longer than the time-out for the others returns an error.
 //!
 //! Book: [chapter 20](../../../../docs/book/src/20-many-ranks.md).
-//!
+
 mod engine;
 pub mod mpi;
 mod place;
