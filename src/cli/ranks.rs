@@ -79,6 +79,8 @@ pub fn finish() {
 pub fn fail(error: Error) -> Error {
     /// Time after which another rank than 0 prints its error. Where all ranks fail alike, rank 0 has ended them before.
     const BEHIND: Duration = Duration::from_secs(1);
+    /// Time in which a launcher forwards a line.
+    const FORWARDED: Duration = Duration::from_millis(300);
     let place = Place::from_environment().unwrap_or_default();
     if place.is_alone() {
         return error;
@@ -89,6 +91,8 @@ pub fn fail(error: Error) -> Error {
     console::set_verbosity(Verbosity::Quiet);
     tell!("bcreid: rank {} of {} on {}: {}", place.rank, place.ranks, host_name(), explain(&error));
     remove_temporaries();
+    // A launcher that is told to end all ranks may drop a line that it has not forwarded yet.
+    std::thread::sleep(FORWARDED);
     // Where the ranks have not met, the launcher ends them when this process ends.
     if let Some(world) = mpi::started() {
         world.end_all();

@@ -83,7 +83,7 @@ impl Identity {
         Identity { accepts_other_ranks, ..self }
     }
 
-    /// What the ranks of a run have in common, each with its name.
+    /// The settings and data that all ranks of a run must share, each with its name.
     pub fn of_data(&self) -> [(&'static str, String); 4] {
         [
             ("the settings", self.config.to_toml()),

@@ -1,5 +1,5 @@
-//! What the ranks of a run must have in common before the first step and at each checkpoint, and the weights of rank 0,
-//! from which all of them start.
+//! Agreement of the ranks of a run: program, settings, data and initial weights before the first step, and the weights at
+//! each checkpoint.
 //!
 //! Book: [chapter 20](../../../../../docs/book/src/20-many-ranks.md).
 
@@ -12,7 +12,7 @@ use crate::run::checkpoint::Identity;
 use crate::{Error, Result};
 use sha2::{Digest, Sha256};
 
-/// What helps where ranks differ at the start.
+/// The remedy for ranks that differ at the start.
 const SAME: &str = "start the same program with the same arguments, and give each host the same files";
 
 /// Checks that the ranks have the same program, processor loops, settings, identities and images, and copies the weights,

@@ -3,7 +3,7 @@
 //! `tools/get-peers.sh` fetches both from PyPI. Without them the tests that need them say so and pass; with
 //! `BCREID_REQUIRE_PEERS=1`, as in `.ci/run`, they fail instead.
 
-use std::io::Write;
+use crate::peers::skip;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -49,9 +49,7 @@ pub fn launchers() -> Vec<Launcher> {
             !required,
             "BCREID_REQUIRE_PEERS=1, but tools/peers has not both MPICH and Open MPI; run tools/get-peers.sh"
         );
-        // Past the test's capture, which would hide it.
-        let line = "skipped: an mpirun is missing (tools/get-peers.sh)\n";
-        std::io::stderr().write_all(line.as_bytes()).unwrap();
+        skip("an mpirun is missing (tools/get-peers.sh)");
     }
     found
 }

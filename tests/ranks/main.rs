@@ -7,6 +7,10 @@ mod command;
 mod in_threads;
 #[cfg(unix)]
 mod launchers;
+#[cfg(unix)]
+#[allow(dead_code, reason = "these tests need no Python")]
+#[path = "../common/peers.rs"]
+mod peers;
 #[cfg(target_os = "linux")]
 mod two_hosts;
 #[cfg(unix)]

@@ -1,7 +1,7 @@
 //! Ranks on two hosts, which network namespaces of this machine stand for (`tools/two-hosts.sh`).
 
+use crate::peers::skip;
 use crate::{command, launchers};
-use std::io::Write;
 use std::path::Path;
 use std::process::Command;
 
@@ -17,9 +17,7 @@ fn two_hosts_have_the_bits_of_one() {
         return;
     }
     if !may_make_namespaces {
-        // Past the test's capture, which would hide it.
-        let line = "skipped: two hosts need root, network namespaces and ip (iproute2)\n";
-        std::io::stderr().write_all(line.as_bytes()).unwrap();
+        skip("two hosts need root, network namespaces and ip (iproute2)");
         return;
     }
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools/two-hosts.sh");

@@ -105,35 +105,10 @@ fn signal(name: &str, process: u32) {
     command::succeed(Command::new("kill").args([name, &process.to_string()]));
 }
 
-/// Any rank may be killed: all of them end, and the resumed run has the bits of the undisturbed one.
+/// Ends a long training of two ranks by `end`, which gets the job, its folder and the process of each rank in turn, under each
+/// launcher. The resumed run must have the bits of the undisturbed one.
 #[cfg(target_os = "linux")]
-#[test]
-fn a_killed_rank_ends_the_job_and_leaves_no_trace() {
-    let folder = tempfile::tempdir().unwrap();
-    for launcher in launchers() {
-        let calm = folder.path().join(format!("{}-calm", launcher.name));
-        train(&launcher, 2, &calm, LONG);
-        for victim in [0, 1] {
-            let out = folder.path().join(format!("{}-{victim}", launcher.name));
-            let mut job = start(&launcher, 2, &out);
-            let ranks = ranks_of(&out);
-            assert_eq!(ranks.len(), 2, "{}: {ranks:?}", launcher.name);
-            let killed = Instant::now();
-            signal("-KILL", ranks[victim]);
-            assert!(!job.wait().unwrap().success());
-            assert!(killed.elapsed() < Duration::from_secs(10), "{}: {:?}", launcher.name, killed.elapsed());
-            assert!(ranks_of(&out).is_empty(), "{}: a rank is left", launcher.name);
-            assert!(!out.join("weights.safetensors").exists(), "the kill came too late");
-            command::succeed(&mut launcher.command(2, PROGRAM, &resumed(&out)));
-            assert_same(launcher.name, &out, &calm);
-        }
-    }
-}
-
-/// A request to one rank stops all after the same step, once saved.
-#[cfg(target_os = "linux")]
-#[test]
-fn a_termination_of_one_rank_stops_all() {
+fn leaves_no_trace(end: impl Fn(&Launcher, Child, &Path, u32)) {
     let folder = tempfile::tempdir().unwrap();
     for launcher in launchers() {
         let calm = folder.path().join(format!("{}-calm", launcher.name));
@@ -141,20 +116,42 @@ fn a_termination_of_one_rank_stops_all() {
         for victim in [0, 1] {
             let out = folder.path().join(format!("{}-{victim}", launcher.name));
             let job = start(&launcher, 2, &out);
-            signal("-TERM", ranks_of(&out)[victim]);
-            let output = job.wait_with_output().unwrap();
-            let said = String::from_utf8_lossy(&output.stdout).into_owned();
-            assert!(
-                said.contains("of 150 iterations, all saved"),
-                "{}: {said}\n{}",
-                launcher.name,
-                command::stderr(&output)
-            );
-            assert!(!output.status.success());
+            let ranks = ranks_of(&out);
+            assert_eq!(ranks.len(), 2, "{}: {ranks:?}", launcher.name);
+            end(&launcher, job, &out, ranks[victim]);
+            assert!(!out.join("weights.safetensors").exists(), "the signal came too late");
             command::succeed(&mut launcher.command(2, PROGRAM, &resumed(&out)));
             assert_same(launcher.name, &out, &calm);
         }
     }
+}
+
+/// Any rank may be killed: all of them end.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_killed_rank_ends_the_job_and_leaves_no_trace() {
+    leaves_no_trace(|launcher, mut job, out, victim| {
+        let killed = Instant::now();
+        signal("-KILL", victim);
+        assert!(!job.wait().unwrap().success());
+        assert!(killed.elapsed() < Duration::from_secs(10), "{}: {:?}", launcher.name, killed.elapsed());
+        assert!(ranks_of(out).is_empty(), "{}: a rank is left", launcher.name);
+    });
+}
+
+/// A request to one rank stops all after the same step, once saved.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_termination_of_one_rank_stops_all() {
+    leaves_no_trace(|launcher, job, _, victim| {
+        signal("-TERM", victim);
+        let output = job.wait_with_output().unwrap();
+        let (name, text) = (launcher.name, command::stderr(&output));
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(said.contains("of 150 iterations, all saved"), "{name}: {said}\n{text}");
+        assert!(said.contains("resume with: mpirun -n 2 bcreid train "), "{name}: {said}");
+        assert!(!output.status.success());
+    });
 }
 
 /// Another number of ranks is another run, unless it is asked for.

@@ -69,7 +69,7 @@ pub fn grade(checks: &mut Checks) {
     }
     checks.check("a mean of 1e8", || {
         let counts = [100, 7, 0, 30, 2, 1, 500];
-        // What is wrong for small means too is not due to rounding.
+        // An error that small means have too is not due to rounding.
         compare(&values(0.0, &counts))?;
         compare(&values(1e8, &counts))
     });

@@ -63,7 +63,7 @@ fn in_f64(addends: &[f32]) -> f32 {
     addends.iter().fold(0.0, |sum, addend| sum + f64::from(*addend)) as f32
 }
 
-/// What a wrong sum is. `is_f64` says that all sums of this rank may be those in f64.
+/// The description of a wrong sum. `is_f64` says that all sums of this rank may be those in f64.
 fn what(found: f32, addends: &[f32], rank: usize, is_f64: bool) -> String {
     let is = |value: f32| value.to_bits() == found.to_bits();
     if is(addends[rank]) {

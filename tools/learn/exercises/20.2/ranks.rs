@@ -12,7 +12,7 @@ pub struct Group {
     board: Arc<Board>,
 }
 
-/// What the ranks share.
+/// The memory that the ranks share.
 struct Board {
     state: Mutex<State>,
     changed: Condvar,
